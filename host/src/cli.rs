@@ -1,0 +1,77 @@
+//! The command line. The only room where errors are `anyhow`'s.
+
+mod author;
+mod client;
+mod demo;
+mod model;
+mod score;
+mod serve;
+mod service;
+mod table;
+mod transform;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Feature transforms written once, run as the same WebAssembly bytes online and offline.
+#[derive(Parser)]
+#[command(name = "tidemill", version, about, after_help = AFTER)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER: &str = "\
+First steps:
+  tidemill demo                     watch real flights being scored, from nothing
+  tidemill transform new my-idea    a project of your own that builds, tests and registers as it stands
+  tidemill serve                    a server on 127.0.0.1:8360 that keeps its data in ./data
+
+Commands that talk to a server find it at http://127.0.0.1:8360, at --server URL or at $TIDEMILL_SERVER.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Score real flights from nothing: build, register, load, post, and print what came out.
+    Demo(demo::Demo),
+    /// Answer requests.
+    Serve(serve::Serve),
+    /// Write, build, check, test and register transforms.
+    #[command(subcommand)]
+    Transform(transform::Transform),
+    /// Create feature views and load their rows.
+    #[command(subcommand)]
+    View(view::View),
+    /// Register models and show what is in them.
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Register feature services and show their plans.
+    #[command(subcommand)]
+    Service(service::Service),
+    /// Score rows with a service.
+    Score(score::Score),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEMILL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("tidemill=info,warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Transform(command) => command.run(),
+        Command::View(command) => command.run(),
+        Command::Model(command) => command.run(),
+        Command::Service(command) => command.run(),
+        Command::Score(score) => score.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `tidemill serve`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http;
+
+/// Answer requests until SIGTERM or Ctrl-C, then let those in flight finish.
+#[derive(Args)]
+pub struct Serve {
+    /// A TOML file; every key has a default (see --print-config), an unknown key is refused.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen, instead of the file's server.listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where to keep everything, instead of the file's data_dir.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Print the configuration with every default, and stop.
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<()> {
+        let mut config = Config::load(self.config.as_deref())?;
+        config.server.listen = self.listen.unwrap_or(config.server.listen);
+        config.data_dir = self.data_dir.unwrap_or(config.data_dir);
+        config.check().map_err(anyhow::Error::msg)?;
+        if self.print_config {
+            print!("{}", toml::to_string(&config)?);
+            return Ok(());
+        }
+        let app = Arc::new(App::open(config)?);
+        runtime(&app.config)?.block_on(async {
+            let address = app.config.server.listen;
+            let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+            let address = listener.local_addr()?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            // On stdout, for whoever started the server on port 0.
+            println!("listening on http://{address}");
+            http::serve(app, listener, async move {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+                tracing::info!("stopping: requests in flight finish, new connections are refused");
+            })
+            .await?;
+            tracing::info!("stopped");
+            Ok(())
+        })
+    }
+}
+
+/// Threads to answer on, as the configuration says.
+pub fn runtime(config: &Config) -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.server.threads > 0 {
+        builder.worker_threads(config.server.threads);
+    }
+    Ok(builder.thread_name("tidemill-http").enable_all().build()?)
+}

@@ -1,0 +1,173 @@
+//! One TOML file, every key with a default that runs. An unknown key is refused: it is a typing error more often than not.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::log;
+use crate::transform::Limits;
+
+/// The whole configuration. `tidemill serve --print-config` shows it with every default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where everything is kept: the online store, the registry, artifacts, the compiled cache, the feature log.
+    pub data_dir: PathBuf,
+    pub server: Server,
+    pub store: Store,
+    pub transforms: Limits,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that answer requests; 0 is one a core.
+    pub threads: usize,
+    /// Bytes of a request to score.
+    pub body_limit: usize,
+    /// Rows of a request to score.
+    pub row_limit: usize,
+    /// Bytes of a component, a model, or a batch of view rows.
+    pub upload_limit: usize,
+    /// Requests larger than this many bytes are answered on the batch threads, so that small ones need not wait.
+    pub inline_bytes: usize,
+    /// Seconds that requests in flight have to finish after SIGTERM.
+    pub drain_seconds: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    pub kind: StoreKind,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// Embedded, on disk.
+    #[default]
+    Sled,
+    /// Gone when the server stops.
+    Memory,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub enabled: bool,
+    #[serde(flatten)]
+    pub settings: log::Settings,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data_dir: PathBuf::from("data"),
+            server: Server::default(),
+            store: Store::default(),
+            transforms: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8360)),
+            threads: 0,
+            body_limit: 16 << 20,
+            row_limit: 100_000,
+            upload_limit: 64 << 20,
+            inline_bytes: 64 << 10,
+            drain_seconds: 30,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { enabled: true, settings: log::Settings::default() }
+    }
+}
+
+impl Config {
+    /// Reads a file; without one, the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Config> {
+        let Some(path) = path else { return Ok(Config::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::refused(format!("config file {}", path.display()), error.to_string()))?;
+        Config::parse(&text).map_err(|reason| Error::refused(format!("config file {}", path.display()), reason))
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Says what cannot run.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.server.listen.ip().is_loopback() {
+            return Err(format!(
+                "server.listen is {}: without access tokens the server listens on loopback only, such as 127.0.0.1:8360; \
+                 put a proxy that authenticates in front of it",
+                self.server.listen
+            ));
+        }
+        for (key, value) in [
+            ("server.body_limit", self.server.body_limit),
+            ("server.row_limit", self.server.row_limit),
+            ("server.upload_limit", self.server.upload_limit),
+        ] {
+            if value == 0 {
+                return Err(format!("{key} is 0: nothing could be sent"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_typical_file_changes_what_it_names() {
+        let config = Config::parse("data_dir = \"/var/lib/tidemill\"\n[server]\nlisten = \"127.0.0.1:0\"").unwrap();
+        let mut expected = Config { data_dir: "/var/lib/tidemill".into(), ..Config::default() };
+        expected.server.listen = "127.0.0.1:0".parse().unwrap();
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn every_default_written_out_is_read_back() {
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(Config::parse(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn refusals_name_the_key() {
+        for (text, named) in [
+            ("[server]\nlissten = \"127.0.0.1:1\"", "lissten"),
+            ("[transforms]\nfule = 1", "fule"),
+            ("[log]\nqeue = 1", "qeue"),
+            ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
+            ("[server]\nrow_limit = 0", "server.row_limit"),
+            ("[store]\nkind = \"redis\"", "redis"),
+        ] {
+            let message = Config::parse(text).unwrap_err();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}

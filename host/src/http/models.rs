@@ -1,0 +1,91 @@
+//! Models: register, list, show.
+
+use axum::Json;
+use axum::extract::{FromRequest, Multipart, Path, Request, State};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::transforms::status;
+use super::{Problem, Shared, body};
+use crate::error::Error;
+use crate::model::{self, Manifest};
+use crate::registry::ModelEntry;
+
+/// The body is the `.onnx` file, which then carries its manifest in its metadata under `tidemill.manifest`; or
+/// `multipart/form-data` with the parts `model` and `manifest`.
+pub async fn register(State(shared): State<Shared>, request: Request) -> Result<(StatusCode, Json<Value>), Problem> {
+    let limit = shared.app.config.server.upload_limit;
+    let (onnx, manifest) = match body::content_type(request.headers()) {
+        "multipart/form-data" => parts(request, limit).await?,
+        _ => {
+            let onnx = body::read(request.into_body(), limit).await?;
+            let manifest = model::embedded_manifest(&onnx)?;
+            (onnx, manifest)
+        }
+    };
+    let app = shared.app.clone();
+    let (entry, outcome) = tokio::task::spawn_blocking(move || app.registry.register_model(&onnx, manifest))
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))??;
+    Ok((status(outcome), Json(shown(&entry))))
+}
+
+pub async fn list(State(shared): State<Shared>) -> Json<Value> {
+    let catalog = shared.app.registry.catalog();
+    let all = catalog.models.values().flatten().map(|entry| {
+        json!({
+            "name": entry.record.manifest.name,
+            "version": entry.record.number,
+            "digest": format!("sha256:{}", entry.record.digest),
+            "description": entry.record.manifest.description,
+            "registered_at": entry.record.registered_at.to_string(),
+        })
+    });
+    Json(json!({ "models": all.collect::<Vec<_>>() }))
+}
+
+/// `name@number` or `name`.
+pub async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let catalog = shared.app.registry.catalog();
+    Ok(Json(shown(catalog.model_by_id(&id)?)))
+}
+
+async fn parts(request: Request, limit: usize) -> Result<(Bytes, Manifest), Problem> {
+    let broken = |error: axum::extract::multipart::MultipartError| -> Problem {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Error::TooLarge { what: "the body".to_owned(), limit: format!("{limit} bytes") }.into();
+        }
+        Error::invalid("body", error.body_text()).into()
+    };
+    let (head, body) = request.into_parts();
+    let body = body::read(body, limit).await?;
+    let mut request = Request::from_parts(head, axum::body::Body::from(body));
+    request.extensions_mut().remove::<axum::extract::DefaultBodyLimit>();
+    let mut form = Multipart::from_request(request, &())
+        .await
+        .map_err(|error| Problem::from(Error::invalid("body", error.body_text())))?;
+    let (mut onnx, mut manifest) = (None, None);
+    while let Some(part) = form.next_field().await.map_err(broken)? {
+        let name = part.name().unwrap_or("").to_owned();
+        let bytes = part.bytes().await.map_err(broken)?;
+        match name.as_str() {
+            "model" => onnx = Some(bytes),
+            "manifest" => manifest = Some(Manifest::from_json(&bytes)?),
+            _ => return Err(Error::invalid(name, "no such part; there are model and manifest").into()),
+        }
+    }
+    let missing = |part: &str| Error::invalid(part, "this part of the form is missing");
+    Ok((onnx.ok_or_else(|| missing("model"))?, manifest.ok_or_else(|| missing("manifest"))?))
+}
+
+fn shown(entry: &ModelEntry) -> Value {
+    json!({
+        "name": entry.record.manifest.name,
+        "version": entry.record.number,
+        "digest": format!("sha256:{}", entry.record.digest),
+        "registered_at": entry.record.registered_at.to_string(),
+        "facts": entry.record.facts,
+        "manifest": entry.record.manifest,
+    })
+}

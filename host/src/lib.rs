@@ -1,0 +1,44 @@
+//! Tidemill: feature transforms written once, run as the same WebAssembly bytes online and offline.
+//!
+//! The sentence is *request → validate → look up → transform → join → score → answer → log*; [`score`] is its middle.
+//!
+//! ```text
+//! cli → http → score → { request, store, transform, join, model, log } → { block, schema, error }
+//! ```
+//!
+//! | room | what it does | what it never does |
+//! |---|---|---|
+//! | [`config`], [`app`] | one TOML file → one struct; everything a request may reach, built once | |
+//! | [`http`] | JSON ↔ our types, errors ↔ problem documents | decide anything; nobody else knows axum or a status code |
+//! | [`score`] | the sentence, on one screen | know how a step does its work |
+//! | [`request`] | raw JSON → columns, checked against a schema | build a tree of values |
+//! | [`service`] | a service file → a plan with every name resolved | run it |
+//! | [`store`], [`view`], [`ingest`] | the newest row of each entity | look into a row's bytes |
+//! | [`transform`] | runs components | know HTTP or tokio; nobody else knows wasmtime |
+//! | [`join`] | columns side by side | anything else: it is pure |
+//! | [`model`] | vector → score | nobody else knows tract |
+//! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
+//! | [`registry`] | names, versions, digests, artifacts | change a version |
+//! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
+//! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
+
+pub mod app;
+pub mod block;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod ingest;
+pub mod join;
+pub mod log;
+pub mod metrics;
+pub mod model;
+pub mod offline;
+pub mod registry;
+pub mod request;
+pub mod schema;
+pub mod score;
+pub mod service;
+pub mod store;
+pub mod transform;
+pub mod view;

@@ -1,0 +1,117 @@
+//! One file while it is being written: hidden under another name until every reader can read it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_schema::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use uuid::Uuid;
+
+use super::columns::{arrow_schema, to_batch};
+use super::{Record, Shape};
+
+/// The ending of a file that is not closed yet. Its name begins with a dot.
+const IN_PROGRESS: &str = ".parquet.inprogress";
+
+/// Where in the file's metadata the shape stands, as JSON.
+pub(super) const SHAPE_KEY: &str = "tidemill.shape";
+
+/// A file of the records of one shape and one day (UTC).
+pub(super) struct OpenFile {
+    pub shape: Arc<Shape>,
+    /// Days since 1970-01-01.
+    pub day: i64,
+    pub opened: Instant,
+    pub records: u64,
+    pub rows: usize,
+    schema: SchemaRef,
+    writer: ArrowWriter<File>,
+    in_progress: PathBuf,
+    closed: PathBuf,
+}
+
+impl OpenFile {
+    /// Opens `dir/service=NAME/day=YYYY-MM-DD/.NAME-vN-UUID.parquet.inprogress`.
+    pub fn create(dir: &Path, shape: &Arc<Shape>, day: i64) -> Result<OpenFile, ParquetError> {
+        let folder = dir.join(format!("service={}", shape.service)).join(format!("day={}", date(day)));
+        fs::create_dir_all(&folder)?;
+        // Version 7 begins with the time: names sort as the files were opened.
+        let name = format!("{}-v{}-{}", shape.service, shape.service_version, Uuid::now_v7());
+        let in_progress = folder.join(format!(".{name}{IN_PROGRESS}"));
+        let schema = arrow_schema(shape);
+        let shape_text = serde_json::to_string(&**shape).map_err(|error| ParquetError::External(error.into()))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_created_by(concat!("tidemill ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_key_value_metadata(Some(vec![KeyValue::new(SHAPE_KEY.to_owned(), shape_text)]))
+            .build();
+        let writer = ArrowWriter::try_new(File::create_new(&in_progress)?, schema.clone(), Some(properties))?;
+        Ok(OpenFile {
+            shape: shape.clone(),
+            day,
+            opened: Instant::now(),
+            records: 0,
+            rows: 0,
+            schema,
+            writer,
+            in_progress,
+            closed: folder.join(format!("{name}.parquet")),
+        })
+    }
+
+    /// Appends records of the file's shape and day.
+    pub fn append(&mut self, records: Vec<Record>) -> Result<(), ParquetError> {
+        self.records += records.len() as u64;
+        let batch = to_batch(&self.schema, &self.shape, records)?;
+        self.rows += batch.num_rows();
+        self.writer.write(&batch)
+    }
+
+    /// About how long the file would be, were it closed now.
+    pub fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
+    /// Makes the file readable, under its own name. It is on the disk before it has that name: a crash leaves a whole
+    /// file or none.
+    pub fn close(mut self) -> Result<(), ParquetError> {
+        self.writer.finish()?;
+        self.writer.inner().sync_all()?;
+        fs::rename(&self.in_progress, &self.closed)?;
+        Ok(())
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        // A closed file has another name. Where this fails, the next start sweeps.
+        let _ = fs::remove_file(&self.in_progress);
+    }
+}
+
+/// Removes what a crash left unfinished.
+pub(super) fn sweep(dir: &Path) {
+    let folders = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    for file in folders(dir).flat_map(|service| folders(&service).collect::<Vec<_>>()).flat_map(|day| {
+        let files: Vec<PathBuf> = folders(&day).collect();
+        files
+    }) {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with('.') && name.ends_with(IN_PROGRESS) {
+            tracing::info!(file = %file.display(), "removing an unfinished file of the feature log");
+            let _ = fs::remove_file(&file);
+        }
+    }
+}
+
+/// `YYYY-MM-DD` of a number of days since 1970-01-01.
+fn date(day: i64) -> String {
+    let time = day.checked_mul(86_400).and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| format!("{day}"), |time| time.strftime("%Y-%m-%d").to_string())
+}

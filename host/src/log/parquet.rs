@@ -1,0 +1,221 @@
+//! The log as Parquet files, written by a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parquet::errors::ParquetError;
+use serde::{Deserialize, Serialize};
+
+use super::file::{OpenFile, sweep};
+use super::queue::Queue;
+use super::{FeatureLog, Record};
+use crate::error::{Error, Result};
+
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
+/// How often the writer looks into the queue.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How many rows are converted at once: enough to be cheap, few enough to be small.
+const BATCH_ROWS: usize = 16_384;
+
+/// How often a failing disk is worth a line in the program's log.
+const COMPLAINT: Duration = Duration::from_secs(10);
+
+/// How much waits, and when a file is closed: at whichever comes first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How many bytes of records may wait to be written; more are dropped.
+    pub queue_bytes: usize,
+    pub file_rows: usize,
+    pub file_bytes: usize,
+    /// What a crash may lose at most, in time.
+    pub file_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { queue_bytes: 64 << 20, file_rows: 1_000_000, file_bytes: 64 << 20, file_seconds: 60 }
+    }
+}
+
+/// Writes `DIR/service=NAME/day=YYYY-MM-DD/NAME-vN-UUID.parquet`. When it is dropped, it writes what waits, and ends.
+pub struct ParquetLog {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Queue,
+    written: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl ParquetLog {
+    /// Removes what a crash left unfinished in `dir`, and starts the writer. From here on a disk that fails costs
+    /// records, which are counted, and nothing else.
+    pub fn open(dir: &Path, settings: Settings) -> Result<ParquetLog> {
+        let refused = |error: std::io::Error| Error::refused(format!("feature log in {}", dir.display()), error.to_string());
+        std::fs::create_dir_all(dir).map_err(refused)?;
+        sweep(dir);
+        let shared = Arc::new(Shared {
+            queue: Queue::new(settings.queue_bytes),
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        let mut writer =
+            Writer { shared: shared.clone(), dir: dir.to_owned(), settings, open: Vec::new(), complained: None };
+        let thread = std::thread::Builder::new().name("feature-log".to_owned()).spawn(move || writer.run());
+        Ok(ParquetLog { shared, writer: Some(thread.map_err(refused)?) })
+    }
+}
+
+impl FeatureLog for ParquetLog {
+    fn offer(&self, record: Record) -> bool {
+        self.shared.queue.offer(record)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.shared.queue.dropped()
+    }
+
+    fn failed(&self) -> u64 {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    fn written(&self) -> u64 {
+        self.shared.written.load(Ordering::Relaxed)
+    }
+
+    fn flush(&self) -> Result<()> {
+        let before = self.failed();
+        self.shared.queue.flush()?;
+        match self.failed() - before {
+            0 => Ok(()),
+            lost => Err(Error::Internal(format!("the feature log could not write {lost} records"))),
+        }
+    }
+}
+
+impl Drop for ParquetLog {
+    fn drop(&mut self) {
+        self.shared.queue.stop();
+        if let Some(writer) = self.writer.take() {
+            // Its panic, if any, has been printed.
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    settings: Settings,
+    /// One for each shape and day there are records of just now.
+    open: Vec<OpenFile>,
+    complained: Option<Instant>,
+}
+
+impl Writer {
+    fn run(&mut self) {
+        let shared = self.shared.clone();
+        let _ends = shared.queue.writer();
+        loop {
+            let taken = shared.queue.take(TICK);
+            self.append(taken.records);
+            let all = taken.flush.is_some() || taken.stop;
+            self.close_if(|file, settings| all || due(file, settings));
+            if let Some(flush) = taken.flush {
+                shared.queue.done(flush);
+            }
+            if taken.stop {
+                return;
+            }
+        }
+    }
+
+    /// Appends records to the files they belong to, in batches of one file's.
+    fn append(&mut self, records: Vec<Record>) {
+        let mut batch: Vec<Record> = Vec::new();
+        let mut rows = 0;
+        for record in records {
+            let other = batch.last().is_some_and(|last| !same_file(last, &record));
+            if other || rows >= BATCH_ROWS {
+                self.append_batch(std::mem::take(&mut batch));
+                rows = 0;
+            }
+            rows += record.rows();
+            batch.push(record);
+        }
+        self.append_batch(batch);
+    }
+
+    fn append_batch(&mut self, records: Vec<Record>) {
+        let Some(first) = records.first() else { return };
+        let (shape, day) = (first.shape.clone(), day(first));
+        let lost = records.len() as u64;
+        let at = match self.open.iter().position(|file| Arc::ptr_eq(&file.shape, &shape) && file.day == day) {
+            Some(at) => at,
+            None => match OpenFile::create(&self.dir, &shape, day) {
+                Ok(file) => {
+                    self.open.push(file);
+                    self.open.len() - 1
+                }
+                Err(error) => return self.complain(lost, &error),
+            },
+        };
+        let file = &mut self.open[at];
+        if let Err(error) = file.append(records) {
+            // Half a row group may be in it: the whole file is given up.
+            let file = self.open.swap_remove(at);
+            self.complain(file.records, &error);
+        } else if due(file, &self.settings) {
+            let file = self.open.swap_remove(at);
+            self.close(file);
+        }
+    }
+
+    fn close_if(&mut self, wanted: impl Fn(&OpenFile, &Settings) -> bool) {
+        let settings = &self.settings;
+        let closing: Vec<OpenFile> = self.open.extract_if(.., |file| wanted(file, settings)).collect();
+        for file in closing {
+            self.close(file);
+        }
+    }
+
+    fn close(&mut self, file: OpenFile) {
+        let records = file.records;
+        match file.close() {
+            Ok(()) => _ = self.shared.written.fetch_add(records, Ordering::Relaxed),
+            Err(error) => self.complain(records, &error),
+        }
+    }
+
+    /// Counts records that could not be written, and says so now and then.
+    fn complain(&mut self, records: u64, error: &ParquetError) {
+        let failed = self.shared.failed.fetch_add(records, Ordering::Relaxed) + records;
+        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
+            self.complained = Some(Instant::now());
+            tracing::error!(dir = %self.dir.display(), failed, %error, "the feature log cannot be written");
+        }
+    }
+}
+
+fn due(file: &OpenFile, settings: &Settings) -> bool {
+    file.rows >= settings.file_rows
+        || file.bytes() >= settings.file_bytes
+        || file.opened.elapsed() >= Duration::from_secs(settings.file_seconds)
+}
+
+fn same_file(a: &Record, b: &Record) -> bool {
+    Arc::ptr_eq(&a.shape, &b.shape) && day(a) == day(b)
+}
+
+/// Days since 1970-01-01, UTC.
+fn day(record: &Record) -> i64 {
+    record.time.div_euclid(MICROS_A_DAY)
+}

@@ -1,0 +1,14 @@
+//! Rows in files: Parquet, CSV and NDJSON in, JSON objects out, and the way between blocks and Arrow arrays.
+//!
+//! This room knows neither HTTP nor tokio nor the steps of an answer.
+
+pub mod arrow;
+pub mod cell;
+mod convert;
+pub mod json;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use convert::{Fault, from_arrays};
+pub use read::{BATCH_ROWS, Reader, open};

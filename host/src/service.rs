@@ -1,0 +1,158 @@
+//! A feature service as a person writes it, and the plan it becomes.
+
+mod plan;
+mod ready;
+mod resolve;
+
+pub use plan::{LookUp, Place, Plan, PlannedModel, Step, StepKind, Vector};
+pub use ready::{Pin, Pins, Service};
+pub use resolve::{Parts, resolve};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+
+/// A service file: TOML on disk, JSON over HTTP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub doc: String,
+    /// The request field that says when the event happened; absent: when the request arrives. The age of what is looked
+    /// up is measured against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
+    /// What becomes of a request field that `request` does not name.
+    #[serde(default)]
+    pub unknown_fields: UnknownFields,
+    #[serde(with = "crate::schema::named")]
+    pub request: Schema,
+    #[serde(default, rename = "lookup", skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<LookUpDefinition>,
+    #[serde(default, rename = "transform", skip_serializing_if = "Vec::is_empty")]
+    pub transforms: Vec<TransformDefinition>,
+    /// The features of a service without a model, in order; absent: every output of every transform. With a model, its
+    /// manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelDefinition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputDefinition>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownFields {
+    #[default]
+    Refuse,
+    Ignore,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookUpDefinition {
+    pub view: String,
+    /// Where each column of the view's key comes from.
+    #[serde(with = "crate::schema::names")]
+    pub key: Vec<String>,
+    /// The name its columns go by, `name.column`; the view's where absent.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// A row older than this counts as absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Age>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformDefinition {
+    /// `name@version`: `great-circle@1` is the newest 1.x at registration, `great-circle` the newest of all.
+    #[serde(rename = "use")]
+    pub uses: String,
+    /// The name its outputs go by; the transform's where absent.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// input = where it comes from. Inputs not bound here are matched by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bind: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelDefinition {
+    /// `name@number`, or `name` for the newest at registration.
+    #[serde(rename = "use")]
+    pub uses: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputDefinition {
+    /// Which of the model's outputs is the score: `probabilities[1]`, or `variable` where it has one column.
+    pub score: String,
+}
+
+/// A span of time such as `90s`, `15m`, `3h` or `2d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub Duration);
+
+impl Definition {
+    /// Reads a service file.
+    pub fn from_toml(text: &str) -> Result<Definition> {
+        toml::from_str(text).map_err(|error| Error::refused("the service file", error.to_string().trim_end().to_owned()))
+    }
+
+    pub fn from_json(bytes: &[u8]) -> Result<Definition> {
+        serde_json::from_slice(bytes).map_err(|error| Error::refused("the service", error.to_string()))
+    }
+}
+
+impl Age {
+    pub fn micros(self) -> i64 {
+        i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+            if millis != 0 && millis % size == 0 {
+                return write!(f, "{}{unit}", millis / size);
+            }
+        }
+        write!(f, "{millis}ms")
+    }
+}
+
+impl Serialize for Age {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Age {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let unit = match &text[split..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => 0,
+        };
+        match text[..split].parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+            Some(millis) if unit != 0 => Ok(Age(Duration::from_millis(millis))),
+            _ => Err(serde::de::Error::custom(format!("\"{text}\" is no span of time such as 500ms, 90s, 15m, 3h or 2d"))),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The online store: of each entity of a view, the newest row by event time.
+//!
+//! A store knows bytes: keys as [`key`] writes them, rows as [`row`] does. It never looks inside either.
+
+pub mod key;
+mod memory;
+pub mod row;
+mod sled;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use self::memory::MemoryStore;
+pub use self::sled::SledStore;
+use crate::block::Block;
+use crate::error::{Error, Result};
+use crate::view::View;
+
+/// What became of a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Present,
+    /// The key, or a part of it, was null.
+    Null,
+    NotFound,
+    /// There is a row, but its event time is too long ago.
+    OutsideMaxAge,
+}
+
+impl Status {
+    pub const ALL: [Status; 4] = [Status::Present, Status::Null, Status::NotFound, Status::OutsideMaxAge];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Present => "present",
+            Status::Null => "null",
+            Status::NotFound => "not_found",
+            Status::OutsideMaxAge => "outside_max_age",
+        }
+    }
+}
+
+/// Where the rows of views are kept for serving.
+pub trait OnlineStore: Send + Sync {
+    /// The rows of the view of that name, none yet where it is new. Not for the request path: resolve it once, keep it.
+    fn view(&self, name: &str) -> Result<Arc<dyn ViewRows>>;
+
+    /// Calls `found` with the place in `reads`, and the newest row, of each key that has one. One round trip where the
+    /// store has such; this one reads one after another.
+    fn get_many(&self, reads: &[Read<'_>], found: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        for (at, read) in reads.iter().enumerate() {
+            read.view.get(read.key, &mut |row| found(at, row))?;
+        }
+        Ok(())
+    }
+
+    /// Waits till everything put so far would survive a crash of the machine.
+    fn flush(&self) -> Result<()>;
+}
+
+/// The rows of one view.
+pub trait ViewRows: Send + Sync {
+    fn name(&self) -> &str;
+
+    /// Calls `found` with the newest row of that key; false if there is none. No lock that other views share is taken.
+    fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool>;
+
+    /// Writes rows. Of each key the row with the newest event time stays, whatever the order of arrival; of equal
+    /// event times, the later arrival.
+    fn put(&self, rows: &[Write<'_>]) -> Result<Written>;
+
+    /// How many entities there are. May walk over all of them the first time.
+    fn count(&self) -> Result<u64>;
+}
+
+/// One read of [`OnlineStore::get_many`].
+#[derive(Clone, Copy)]
+pub struct Read<'a> {
+    pub view: &'a dyn ViewRows,
+    pub key: &'a [u8],
+}
+
+/// One row to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    pub key: &'a [u8],
+    /// µs since 1970-01-01T00:00:00Z.
+    pub event_time: i64,
+    pub row: &'a [u8],
+}
+
+/// What became of the rows of one [`ViewRows::put`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Written {
+    pub stored: usize,
+    /// Rows passed over because the store holds a newer one of the same key.
+    pub outdated: usize,
+}
+
+/// Writes all rows of a block of the view's columns, which arrived at `arrival` (µs).
+pub fn put_block(view: &View, rows: &dyn ViewRows, block: &Block, arrival: i64) -> Result<Written> {
+    let slots: Vec<_> = view.key_positions().into_iter().map(|at| key::Part::of(&view.columns, at)).collect();
+    let event_time = view.event_time_position().map(|at| view.columns.slot(at));
+    let mut bytes = Vec::new();
+    let mut ends = Vec::with_capacity(block.rows());
+    for at in 0..block.rows() {
+        if !key::append(block, &slots, at, &mut bytes) {
+            return Err(Error::Internal(format!("a row of view \"{}\" has a null key", view.name)));
+        }
+        let key_end = bytes.len();
+        let time = event_time.map_or(arrival, |slot| block.integer(slot, at));
+        row::encode(&view.columns, block, at, row::Times { event: time, arrival }, &mut bytes);
+        ends.push((key_end, bytes.len(), time));
+    }
+    let mut start = 0;
+    let writes: Vec<_> = ends
+        .into_iter()
+        .map(|(key_end, end, event_time)| {
+            let write = Write { key: &bytes[start..key_end], event_time, row: &bytes[key_end..end] };
+            start = end;
+            write
+        })
+        .collect();
+    rows.put(&writes)
+}
+
+/// A stored value is the row's event time, so that rows can be told older from newer, and the row.
+fn stamped(write: &Write<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&write.event_time.to_le_bytes());
+    out.extend_from_slice(write.row);
+}
+
+/// The event time and the row of a stored value.
+fn unstamped(value: &[u8]) -> Result<(i64, &[u8])> {
+    match value.split_first_chunk() {
+        Some((time, row)) => Ok((i64::from_le_bytes(*time), row)),
+        None => Err(Error::Store(format!("a stored value is only {} bytes long", value.len()))),
+    }
+}

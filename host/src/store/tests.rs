@@ -1,0 +1,187 @@
+//! What every online store must do, written once and run for each.
+
+use std::collections::HashMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::block::RowsBuilder;
+
+fn temporary() -> ::sled::Db {
+    ::sled::Config::new().temporary(true).open().unwrap()
+}
+
+fn read(rows: &dyn ViewRows, key: &[u8]) -> Option<Vec<u8>> {
+    let mut out = None;
+    let there = rows.get(key, &mut |row| out = Some(row.to_vec())).unwrap();
+    assert_eq!(there, out.is_some());
+    out
+}
+
+fn write<'a>(key: &'a str, event_time: i64, row: &'a str) -> Write<'a> {
+    Write { key: key.as_bytes(), event_time, row: row.as_bytes() }
+}
+
+fn conforms(store: &dyn OnlineStore) {
+    let (plane, airport) = (store.view("plane").unwrap(), store.view("airport").unwrap());
+    assert_eq!(plane.name(), "plane");
+    assert_eq!((read(&*plane, b"a"), plane.count().unwrap()), (None, 0));
+
+    // The newest event time stays, whatever the order; of equal ones the later arrival.
+    let all = [write("a", 5, "first"), write("b", -9, "b"), write("a", 4, "older"), write("a", 5, "again")];
+    assert_eq!(plane.put(&all).unwrap(), Written { stored: 3, outdated: 1 });
+    assert_eq!(read(&*plane, b"a").unwrap(), b"again");
+    assert_eq!(plane.put(&[write("a", i64::MIN, "oldest")]).unwrap(), Written { stored: 0, outdated: 1 });
+    assert_eq!(plane.put(&[write("a", 6, "")]).unwrap(), Written { stored: 1, outdated: 0 });
+    assert_eq!(read(&*plane, b"a").unwrap(), b"");
+    assert_eq!(plane.put(&[]).unwrap(), Written::default());
+
+    // Views do not see each other; two handles of one view do.
+    assert_eq!((plane.count().unwrap(), airport.count().unwrap()), (2, 0));
+    let again = store.view("plane").unwrap();
+    again.put(&[write("", 0, "empty key")]).unwrap();
+    assert_eq!(read(&*plane, b"").unwrap(), b"empty key");
+    assert_eq!((plane.count().unwrap(), again.count().unwrap()), (3, 3));
+
+    airport.put(&[write("a", 0, "of the airport")]).unwrap();
+    let reads = [
+        Read { view: &*airport, key: b"a" },
+        Read { view: &*airport, key: b"b" },
+        Read { view: &*plane, key: b"b" },
+        Read { view: &*airport, key: b"a" },
+    ];
+    let mut found = Vec::new();
+    store.get_many(&reads, &mut |at, row| found.push((at, String::from_utf8(row.to_vec()).unwrap()))).unwrap();
+    found.sort();
+    let expected = [(0, "of the airport"), (2, "b"), (3, "of the airport")];
+    assert_eq!(found, expected.map(|(at, row)| (at, row.to_owned())));
+    store.flush().unwrap();
+}
+
+/// Many writers of one key: the newest is what stays.
+fn survives_a_crowd(store: &dyn OnlineStore) {
+    let rows = store.view("crowd").unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4_i64 {
+            let rows = &rows;
+            scope.spawn(move || {
+                for at in 0..100 {
+                    let time = at * 4 + writer;
+                    rows.put(&[write("a", time, &time.to_string())]).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!((read(&*rows, b"a").unwrap(), rows.count().unwrap()), (b"399".to_vec(), 1));
+}
+
+#[test]
+fn memory_conforms() {
+    conforms(&MemoryStore::new());
+    survives_a_crowd(&MemoryStore::new());
+}
+
+#[test]
+fn sled_conforms() {
+    conforms(&SledStore::open(&temporary()));
+    survives_a_crowd(&SledStore::open(&temporary()));
+}
+
+#[test]
+fn sled_keeps_what_was_flushed() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = ::sled::open(folder.path()).unwrap();
+    let store = SledStore::open(&db);
+    store.view("plane").unwrap().put(&[write("a", 5, "kept"), write("b", 5, "kept too")]).unwrap();
+    store.flush().unwrap();
+    drop((store, db));
+
+    let store = SledStore::open(&::sled::open(folder.path()).unwrap());
+    let rows = store.view("plane").unwrap();
+    assert_eq!((read(&*rows, b"a").unwrap(), rows.count().unwrap()), (b"kept".to_vec(), 2));
+    assert_eq!(rows.put(&[write("a", 4, "older"), write("c", 0, "new")]).unwrap().outdated, 1);
+    assert_eq!(rows.count().unwrap(), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Random puts of random sizes, against a map that knows the rule and nothing else.
+    #[test]
+    fn stores_equal_the_naive_model(puts in vec(vec((0..6_u8, -3..4_i64), 0..8), 0..12)) {
+        let db = temporary();
+        let stores: [&dyn OnlineStore; 2] = [&MemoryStore::new(), &SledStore::open(&db)];
+        for store in stores {
+            let rows = store.view("v").unwrap();
+            let mut model: HashMap<u8, (i64, String)> = HashMap::new();
+            for (arrival, put) in puts.iter().enumerate() {
+                let named: Vec<_> = put
+                    .iter()
+                    .enumerate()
+                    .map(|(at, (key, time))| ([*key], *time, format!("{arrival}.{at}")))
+                    .collect();
+                let writes: Vec<_> = named
+                    .iter()
+                    .map(|(key, event_time, row)| Write { key, event_time: *event_time, row: row.as_bytes() })
+                    .collect();
+                let mut expected = Written::default();
+                for ([key], time, row) in &named {
+                    if model.get(key).is_some_and(|(newest, _)| newest > time) {
+                        expected.outdated += 1;
+                    } else {
+                        model.insert(*key, (*time, row.clone()));
+                        expected.stored += 1;
+                    }
+                }
+                prop_assert_eq!(rows.put(&writes).unwrap(), expected);
+                prop_assert_eq!(rows.count().unwrap(), model.len() as u64);
+            }
+            for key in 0..6_u8 {
+                let expected = model.get(&key).map(|(_, row)| row.clone().into_bytes());
+                prop_assert_eq!(read(&*rows, &[key]), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_is_put_and_read_back() {
+    let view: View = toml::from_str(
+        "name = \"weather\"\nkey = [\"origin\", \"id\"]\nevent_time = \"at\"\n\
+         [columns]\nid = \"i64\"\nat = \"timestamp\"\norigin = \"text\"\ntemp = { type = \"f64\", nullable = true }",
+    )
+    .unwrap();
+    let columns = &view.columns;
+    let mut builder = RowsBuilder::new(columns);
+    for (id, at, temp) in [(1, 20, Some(1.5)), (1, 10, Some(9.0)), (2, 10, None)] {
+        builder.begin_row();
+        builder.set_integer(columns.slot(0), id);
+        builder.set_integer(columns.slot(1), at);
+        builder.set_text(columns.slot(2), "EWR");
+        temp.into_iter().for_each(|temp| builder.set_float(columns.slot(3), temp));
+    }
+    let block = builder.finish();
+    let store = MemoryStore::new();
+    let rows = store.view("weather").unwrap();
+    assert_eq!(put_block(&view, &*rows, &block, 99).unwrap(), Written { stored: 2, outdated: 1 });
+
+    let parts = [key::Part::of(columns, 2), key::Part::of(columns, 0)];
+    let (mut found, mut key) = (RowsBuilder::new(columns), Vec::new());
+    for row in [0, 2] {
+        assert!(key::encode(&block, &parts, row, &mut key));
+        let there = rows.get(&key, &mut |bytes| {
+            let times = row::decode(columns, bytes, columns, &mut found).unwrap();
+            assert_eq!(times, row::Times { event: [20, 0, 10][row], arrival: 99 });
+        });
+        assert!(there.unwrap());
+    }
+    assert!(found.finish().same_bits(&block.permuted(columns, &[0, 2]), columns));
+}
+
+#[test]
+fn statuses_have_one_spelling() {
+    for status in Status::ALL {
+        assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{}\"", status.as_str()));
+    }
+}

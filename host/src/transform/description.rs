@@ -1,0 +1,148 @@
+//! What a transform says of itself, before and after it is believed.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::contract::WireDescription;
+use crate::schema::{DataType, Field, Scalar, Schema};
+
+const MAX_NAME: usize = 64;
+const MAX_COLUMNS: usize = 1_000;
+const MAX_COLUMN_NAME: usize = 128;
+const MAX_DOC: usize = 10_000;
+const MAX_PROVENANCE: usize = 64;
+const MAX_PROVENANCE_TEXT: usize = 1_000;
+
+/// A transform's own words, checked: see [`Description::check`] for what they keep to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    pub name: String,
+    pub version: semver::Version,
+    pub doc: String,
+    pub inputs: Schema,
+    pub outputs: Schema,
+    /// What made the component: `sdk`, `rustc`, … Free of meaning here.
+    pub provenance: Vec<(String, String)>,
+}
+
+impl Description {
+    /// Believes what a guest said if the name is lower-case letters, digits and hyphens, a letter first, 64 at most; the
+    /// version is a semantic one; there is at least one input and one output, 1,000 columns at most in all; no name is
+    /// empty or said twice; ranges stand on numbers only, low end first; and no text is beyond measure. Else says in one
+    /// sentence what is wrong.
+    pub(super) fn check(said: WireDescription) -> Result<Description, String> {
+        check_name(&said.name)?;
+        let version = semver::Version::parse(&said.version).map_err(|error| {
+            format!(
+                "its version \"{}\" is no semantic version: {error}",
+                brief(&said.version)
+            )
+        })?;
+        bounded("doc", &said.doc, MAX_DOC)?;
+        let columns = said.inputs.len() + said.outputs.len();
+        if columns > MAX_COLUMNS {
+            return Err(format!(
+                "it has {columns} columns, over the limit of {MAX_COLUMNS}"
+            ));
+        }
+        let inputs: Vec<Field> = said.inputs.into_iter().map(Field::from).collect();
+        let outputs: Vec<Field> = said.outputs.into_iter().map(Field::from).collect();
+        check_fields("input", &inputs)?;
+        check_fields("output", &outputs)?;
+        if said.provenance.len() > MAX_PROVENANCE {
+            return Err(format!(
+                "its provenance has {} entries, over {MAX_PROVENANCE}",
+                said.provenance.len()
+            ));
+        }
+        for (key, value) in &said.provenance {
+            bounded("provenance", key, MAX_PROVENANCE_TEXT)?;
+            bounded("provenance", value, MAX_PROVENANCE_TEXT)?;
+        }
+        Ok(Description {
+            name: said.name,
+            version,
+            doc: said.doc,
+            inputs: Schema::new(inputs),
+            outputs: Schema::new(outputs),
+            provenance: said.provenance,
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if starts && name.chars().all(allowed) && name.len() <= MAX_NAME {
+        return Ok(());
+    }
+    Err(format!(
+        "its name \"{}\" is not lower-case letters, digits and hyphens, beginning with a letter, {MAX_NAME} at most",
+        brief(name)
+    ))
+}
+
+fn check_fields(kind: &str, fields: &[Field]) -> Result<(), String> {
+    if fields.is_empty() {
+        return Err(format!("it has no {kind}"));
+    }
+    let mut seen = HashSet::new();
+    for field in fields {
+        let name = brief(&field.name);
+        if field.name.is_empty() {
+            return Err(format!("an {kind} has an empty name"));
+        }
+        if field.name.chars().count() > MAX_COLUMN_NAME || field.name.chars().any(char::is_control)
+        {
+            return Err(format!(
+                "the {kind} \"{name}\" has a name over {MAX_COLUMN_NAME} characters or with control characters"
+            ));
+        }
+        if !seen.insert(field.name.as_str()) {
+            return Err(format!("two of its {kind}s are named \"{name}\""));
+        }
+        bounded(&field.name, &field.doc, MAX_DOC)?;
+        check_range(kind, field)?;
+    }
+    Ok(())
+}
+
+fn check_range(kind: &str, field: &Field) -> Result<(), String> {
+    let ends = [field.minimum, field.maximum];
+    let say = |what: &str| Err(format!("the {kind} \"{}\" {what}", field.name));
+    if ends == [None, None] {
+        return Ok(());
+    }
+    let (DataType::One(scalar) | DataType::Many(scalar)) = field.data_type;
+    if !matches!(scalar, Scalar::Integer | Scalar::Float) {
+        return say(&format!(
+            "is {} and has a range; only i64 and f64 may",
+            field.data_type
+        ));
+    }
+    if ends.iter().flatten().any(|end| !end.is_finite()) {
+        return say("has a range whose end is no finite number");
+    }
+    match (field.minimum, field.maximum) {
+        (Some(low), Some(high)) if low > high => {
+            say(&format!("has a minimum {low} over its maximum {high}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
+    if text.len() > limit {
+        return Err(format!(
+            "the text of \"{}\" is over {limit} bytes",
+            brief(what)
+        ));
+    }
+    Ok(())
+}
+
+/// The beginning of a text that may be of any length.
+fn brief(text: &str) -> String {
+    text.chars().take(MAX_COLUMN_NAME).collect()
+}

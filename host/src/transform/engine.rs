@@ -1,0 +1,216 @@
+//! The Wasm engine: one a process, shared by all transforms and all threads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig,
+};
+
+use super::cache::Cache;
+use super::component::{check_sizes, componentize, refused};
+use super::description::Description;
+use super::instance::{Exports, Instance, Memory, Missing};
+use super::limits::Limits;
+use super::pool::Pool;
+use super::{Inner, Transform};
+use crate::error::{Error, Result, TransformName};
+
+/// A 32-bit memory in so much reserved address space, with a guard behind it, needs no bounds check.
+const MEMORY_RESERVATION: u64 = 1 << 32;
+const MEMORY_GUARD: u64 = 32 << 20;
+/// Of an instance's memory, what is wiped and kept when the instance goes, rather than given back to the system page by page.
+const KEPT_BYTES: usize = 1 << 20;
+const TABLE_ELEMENTS: usize = 20_000;
+const STACK_BYTES: usize = 512 << 10;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) wasm: wasmtime::Engine,
+    pub(super) limits: Limits,
+    pub(super) pool: Pool,
+    cache: Option<Cache>,
+}
+
+impl Engine {
+    /// An engine, and a cache of compiled transforms in `cache_dir` if one is given. Fails where a limit makes no sense,
+    /// the address space cannot be reserved, or the folder cannot be written.
+    pub fn new(limits: Limits, cache_dir: Option<PathBuf>) -> Result<Engine> {
+        limits.check()?;
+        let wasm = wasmtime::Engine::new(&config(&limits)).map_err(|error| {
+            Error::Internal(format!(
+                "no Wasm engine with room for {} instances: {error:#}; lower transforms.instances if the address space is limited",
+                limits.instances
+            ))
+        })?;
+        let cache = cache_dir
+            .map(|folder| Cache::open(folder, &wasm))
+            .transpose()?;
+        Ok(Engine(Arc::new(Shared {
+            wasm,
+            limits,
+            pool: Pool::default(),
+            cache,
+        })))
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// A transform from a component or a raw core module, compiled or taken from the cache, and asked what it is.
+    ///
+    /// [`Error::TooLarge`] over `component_bytes`; else [`Error::Refused`] with the reason in one sentence: no Wasm, cut
+    /// off, an import, another contract, a missing export, a start or `describe` that fails or never ends, a description
+    /// that does not keep to the rules.
+    pub fn load(&self, bytes: &[u8]) -> Result<Transform> {
+        let limits = &self.0.limits;
+        if bytes.len() > limits.component_bytes {
+            return Err(Error::TooLarge {
+                what: format!("a component of {} bytes", bytes.len()),
+                limit: format!("{} bytes", limits.component_bytes),
+            });
+        }
+        let bytes = componentize(bytes)?;
+        let digest = hex(&Sha256::digest(&bytes));
+        let (component, compile_time) = self.compile(&bytes, &digest)?;
+        let pre = Linker::<Memory>::new(&self.0.wasm)
+            .instantiate_pre(&component)
+            .map_err(unfit)?;
+        let exports = Exports::of(&component)
+            .ok_or_else(|| refused("it exports no `describe` or `transform`".into()))?;
+        let description = self.describe(&pre, &exports)?;
+        tracing::debug!(name = description.name, version = %description.version, digest, ?compile_time, "transform loaded");
+        let name = TransformName {
+            name: description.name.clone(),
+            version: description.version.clone(),
+            digest,
+        };
+        Ok(Transform(Arc::new(Inner {
+            engine: self.0.clone(),
+            name: Arc::new(name),
+            description,
+            component_size: bytes.len(),
+            compile_time,
+            pre,
+            exports,
+            warm: self.0.pool.add(),
+        })))
+    }
+
+    /// From the cache, or compiled in the time that is said.
+    fn compile(&self, bytes: &[u8], digest: &str) -> Result<(Component, Option<Duration>)> {
+        let cache = self.0.cache.as_ref();
+        if let Some(component) = cache.and_then(|cache| cache.get(digest, &self.0.wasm)) {
+            return Ok((component, None));
+        }
+        check_sizes(bytes, &self.0.limits)?;
+        let started = Instant::now();
+        let component = Component::from_binary(&self.0.wasm, bytes).map_err(unfit)?;
+        let took = started.elapsed();
+        if let Some(cache) = cache {
+            cache.put(digest, &component);
+        }
+        Ok((component, Some(took)))
+    }
+
+    fn describe(
+        &self,
+        pre: &wasmtime::component::InstancePre<Memory>,
+        exports: &Exports,
+    ) -> Result<Description> {
+        let limits = &self.0.limits;
+        let mut instance = self.0.instance(pre, exports, |fault| {
+            refused(format!("as it starts, {fault}"))
+        })?;
+        let said = instance
+            .describe(exports, limits)
+            .map_err(|fault| refused(format!("asked to describe itself, {fault}")))?;
+        Description::check(said).map_err(refused)
+    }
+}
+
+impl Shared {
+    /// A new instance. Where there is no room, idle ones make it.
+    pub(super) fn instance(
+        &self,
+        pre: &wasmtime::component::InstancePre<Memory>,
+        exports: &Exports,
+        failed: impl FnOnce(crate::error::Fault) -> Error,
+    ) -> Result<Instance> {
+        loop {
+            match Instance::new(pre, exports, &self.limits) {
+                Ok(instance) => return Ok(instance),
+                Err(Missing::Fault(fault)) => return Err(failed(fault)),
+                Err(Missing::Exhausted)
+                    if self
+                        .pool
+                        .evict((self.limits.instances as usize).div_ceil(16))
+                        > 0 => {}
+                Err(Missing::Exhausted) => {
+                    return Err(Error::Internal(format!(
+                        "all {} instances of transforms are in use at once: raise transforms.instances",
+                        self.limits.instances
+                    )));
+                }
+            }
+        }
+    }
+}
+
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::new();
+    // The same bits everywhere: one NaN, no instruction whose result is the processor's choice, nothing shared.
+    config.cranelift_nan_canonicalization(true);
+    config.wasm_relaxed_simd(false);
+    config.wasm_features(wasmtime::WasmFeatures::THREADS, false);
+    // Time is fuel. Growing memory is a call into the host, which an ordinary instruction's price would give away.
+    config.consume_fuel(true);
+    let mut cost = OperatorCost::new();
+    cost.MemoryGrow = u8::MAX;
+    config.operator_cost(cost);
+    config.max_wasm_stack(STACK_BYTES);
+    // Synchronous, and nothing to wait for.
+    config.wasm_component_model(true);
+    config.concurrency_support(false);
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.memory_reservation(MEMORY_RESERVATION);
+    config.memory_guard_size(MEMORY_GUARD);
+    config.memory_init_cow(true);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(limits.instances)
+        .total_core_instances(limits.instances)
+        .total_memories(limits.instances)
+        .total_tables(limits.instances)
+        .max_memories_per_component(1)
+        .max_tables_per_component(1)
+        .max_core_instances_per_component(1)
+        .max_memory_size(limits.memory_bytes.next_multiple_of(64 << 10))
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEPT_BYTES)
+        .table_keep_resident(TABLE_ELEMENTS * 8)
+        // From Linux 6.7 on the kernel says which pages were touched, and only those are wiped.
+        .pagemap_scan(Enabled::Auto);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+fn unfit(error: wasmtime::Error) -> Error {
+    refused(format!("{error:#}"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

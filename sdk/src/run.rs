@@ -1,0 +1,112 @@
+//! What a transform does with a block: the one path for the component, for tests, and for native runs.
+
+use crate::bindings::tidemill::transform::types;
+use crate::input::Input;
+use crate::output::{Outcome, Output};
+use crate::read::Reader;
+use crate::shape::{Field, Scalar, Shape};
+use crate::write::Writer;
+
+/// What `#[transform]` makes of a function: a type of the function's name that can describe and run it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transform",
+    note = "a transform is a function under `#[transform]`"
+)]
+pub trait Transform {
+    /// What the transform is.
+    #[doc(hidden)]
+    fn describe() -> types::Description;
+
+    /// Runs the function on every row of a block.
+    #[doc(hidden)]
+    fn transform(rows: &types::Block) -> Result<types::Answer, types::Failure>;
+}
+
+impl<T: Transform> crate::bindings::Guest for T {
+    #[inline]
+    fn describe() -> types::Description {
+        T::describe()
+    }
+
+    #[inline]
+    fn transform(rows: types::Block) -> Result<types::Answer, types::Failure> {
+        T::transform(&rows)
+    }
+}
+
+/// What `#[transform]` knows of a function besides its types.
+pub struct About {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub doc: &'static str,
+    pub package: &'static str,
+}
+
+/// Describes a transform from the types of its function.
+pub fn describe<'b, I: Input<'b>, R: Outcome>(_: fn(I) -> R, about: About) -> types::Description {
+    describe_columns(about, (I::SHAPES, I::FIELDS), (R::Output::SHAPES, R::Output::FIELDS))
+}
+
+type Columns = (&'static [Shape], &'static [Field]);
+
+fn describe_columns(about: About, inputs: Columns, outputs: Columns) -> types::Description {
+    let provenance = [
+        ("sdk", env!("CARGO_PKG_VERSION")),
+        ("rustc", env!("TIDEMILL_RUSTC")),
+        ("crate", about.package),
+    ];
+    types::Description {
+        name: about.name.into(),
+        version: about.version.into(),
+        doc: about.doc.into(),
+        inputs: fields(inputs),
+        outputs: fields(outputs),
+        provenance: provenance.map(|(key, value)| (key.into(), value.into())).into(),
+    }
+}
+
+fn fields((shapes, fields): Columns) -> Vec<types::Field> {
+    let told = |(shape, field): (&Shape, &Field)| types::Field {
+        name: field.name.into(),
+        data_type: match shape.many {
+            true => types::DataType::Many(scalar(shape.scalar)),
+            false => types::DataType::One(scalar(shape.scalar)),
+        },
+        nullable: shape.nullable,
+        doc: field.doc.into(),
+        minimum: field.minimum,
+        maximum: field.maximum,
+    };
+    shapes.iter().zip(fields).map(told).collect()
+}
+
+fn scalar(scalar: Scalar) -> types::Scalar {
+    match scalar {
+        Scalar::Boolean => types::Scalar::Boolean,
+        Scalar::Integer => types::Scalar::Integer,
+        Scalar::Float => types::Scalar::Float,
+        Scalar::Text => types::Scalar::Text,
+        Scalar::Timestamp => types::Scalar::Timestamp,
+        Scalar::Json => types::Scalar::Json,
+    }
+}
+
+/// Runs a function on every row of a block.
+#[inline]
+pub fn run<'b, I: Input<'b>, R: Outcome>(
+    block: &'b types::Block,
+    function: impl Fn(I) -> R,
+) -> Result<types::Answer, types::Failure> {
+    let reader = Reader::new(block, I::SHAPES, I::LAYOUT)?;
+    let mut writer = Writer::new(reader.rows, R::Output::SHAPES, R::Output::LAYOUT);
+    for row in 0..reader.rows {
+        match function(I::read(&reader, row)).into_result() {
+            Ok(output) => output.write(&mut writer, row),
+            Err(refusal) => {
+                R::Output::skip(&mut writer);
+                writer.refuse(row, refusal.into_message());
+            }
+        }
+    }
+    Ok(writer.finish())
+}
