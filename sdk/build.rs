@@ -11,5 +11,8 @@ fn main() {
         .ok()
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .and_then(|text| text.trim().strip_prefix("rustc ").map(str::to_owned));
-    println!("cargo::rustc-env=TIDEMILL_RUSTC={}", version.as_deref().unwrap_or("unknown"));
+    println!(
+        "cargo::rustc-env=TIDEMILL_RUSTC={}",
+        version.as_deref().unwrap_or("unknown")
+    );
 }

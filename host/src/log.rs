@@ -27,7 +27,7 @@ use crate::store::Status;
 /// What is the same for every answer of a service version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
-    /// A name as [`check_name`](crate::view::check_name) has it: it becomes part of a path.
+    /// A name as [`check_name`](crate::schema::check_name) has it: it becomes part of a path.
     pub service: String,
     pub service_version: u32,
     /// `name@number`.
@@ -114,7 +114,11 @@ impl Record {
             + size_of::<Option<String>>()
             + self.lookups.len() * (size_of::<Status>() + size_of::<Option<i64>>());
         size_of::<Record>()
-            + self.groups.iter().map(|group| size_of::<Block>() + block(group)).sum::<usize>()
+            + self
+                .groups
+                .iter()
+                .map(|group| size_of::<Block>() + block(group))
+                .sum::<usize>()
             + self.vector.len() * 4
             + self.rows() * per_row
             + errors

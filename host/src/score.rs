@@ -91,7 +91,6 @@ fn look_up(plan: &Plan, step: &Step, lookup: &LookUp, sources: &[Block], now: i6
     let parts: Vec<_> = step.inputs.iter().zip(&lookup.key).map(|(from, part)| (&sources[from.source], *part)).collect();
     let mut bytes = Vec::new();
     for at in 0..rows {
-        columns.begin_row();
         let (mut status, mut event_time) = (Status::NotFound, None);
         if key::encode_across(&parts, at, &mut bytes) {
             let asked = plan.event_time.map_or(now, |slot| request.integer(slot, at));
@@ -111,6 +110,9 @@ fn look_up(plan: &Plan, step: &Step, lookup: &LookUp, sources: &[Block], now: i6
             outcome?;
         } else {
             status = Status::Null;
+        }
+        if status != Status::Present {
+            columns.begin_row();
         }
         looked.statuses.push(status);
         looked.event_times.push(event_time);

@@ -32,7 +32,12 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Status; 4] = [Status::Present, Status::Null, Status::NotFound, Status::OutsideMaxAge];
+    pub const ALL: [Status; 4] = [
+        Status::Present,
+        Status::Null,
+        Status::NotFound,
+        Status::OutsideMaxAge,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,24 +108,44 @@ pub struct Written {
 
 /// Writes all rows of a block of the view's columns, which arrived at `arrival` (µs).
 pub fn put_block(view: &View, rows: &dyn ViewRows, block: &Block, arrival: i64) -> Result<Written> {
-    let slots: Vec<_> = view.key_positions().into_iter().map(|at| key::Part::of(&view.columns, at)).collect();
+    let slots: Vec<_> = view
+        .key_positions()
+        .into_iter()
+        .map(|at| key::Part::of(&view.columns, at))
+        .collect();
     let event_time = view.event_time_position().map(|at| view.columns.slot(at));
     let mut bytes = Vec::new();
     let mut ends = Vec::with_capacity(block.rows());
     for at in 0..block.rows() {
         if !key::append(block, &slots, at, &mut bytes) {
-            return Err(Error::Internal(format!("a row of view \"{}\" has a null key", view.name)));
+            return Err(Error::Internal(format!(
+                "a row of view \"{}\" has a null key",
+                view.name
+            )));
         }
         let key_end = bytes.len();
         let time = event_time.map_or(arrival, |slot| block.integer(slot, at));
-        row::encode(&view.columns, block, at, row::Times { event: time, arrival }, &mut bytes);
+        row::encode(
+            &view.columns,
+            block,
+            at,
+            row::Times {
+                event: time,
+                arrival,
+            },
+            &mut bytes,
+        );
         ends.push((key_end, bytes.len(), time));
     }
     let mut start = 0;
     let writes: Vec<_> = ends
         .into_iter()
         .map(|(key_end, end, event_time)| {
-            let write = Write { key: &bytes[start..key_end], event_time, row: &bytes[key_end..end] };
+            let write = Write {
+                key: &bytes[start..key_end],
+                event_time,
+                row: &bytes[key_end..end],
+            };
             start = end;
             write
         })
@@ -139,6 +164,9 @@ fn stamped(write: &Write<'_>, out: &mut Vec<u8>) {
 fn unstamped(value: &[u8]) -> Result<(i64, &[u8])> {
     match value.split_first_chunk() {
         Some((time, row)) => Ok((i64::from_le_bytes(*time), row)),
-        None => Err(Error::Store(format!("a stored value is only {} bytes long", value.len()))),
+        None => Err(Error::Store(format!(
+            "a stored value is only {} bytes long",
+            value.len()
+        ))),
     }
 }

@@ -25,7 +25,8 @@ pub struct View {
 impl View {
     /// Reads a view file.
     pub fn from_toml(text: &str) -> Result<View> {
-        toml::from_str(text).map_err(|error| Error::refused("the view file", error.to_string().trim_end()))
+        toml::from_str(text)
+            .map_err(|error| Error::refused("the view file", error.to_string().trim_end()))
     }
 
     pub fn from_json(bytes: &[u8]) -> Result<View> {
@@ -34,7 +35,9 @@ impl View {
 
     /// Refuses, in words, a view that could not be kept or looked up.
     pub fn check(&self) -> Result<()> {
-        self.fault().map_or(Ok(()), |reason| Err(Error::refused(format!("view \"{}\"", self.name), reason)))
+        self.fault().map_or(Ok(()), |reason| {
+            Err(Error::refused(format!("view \"{}\"", self.name), reason))
+        })
     }
 
     fn fault(&self) -> Option<String> {
@@ -46,56 +49,101 @@ impl View {
         }
         for (at, name) in self.key.iter().enumerate() {
             let Some(field) = self.field(name) else {
-                return Some(format!("its key \"{name}\" is no column; {}", listed("column", &self.columns.names())));
+                return Some(format!(
+                    "its key \"{name}\" is no column; {}",
+                    listed("column", &self.columns.names())
+                ));
             };
             if self.key[..at].contains(name) {
                 return Some(format!("its key names \"{name}\" twice"));
             }
             use Scalar::{Boolean, Integer, Text, Timestamp};
-            if !matches!(field.data_type, DataType::One(Text | Integer | Boolean | Timestamp)) || field.nullable {
+            if !matches!(
+                field.data_type,
+                DataType::One(Text | Integer | Boolean | Timestamp)
+            ) || field.nullable
+            {
                 let found = described(field);
-                return Some(format!("its key \"{name}\" is {found}; a key is text, i64, bool or timestamp, never null"));
+                return Some(format!(
+                    "its key \"{name}\" is {found}; a key is text, i64, bool or timestamp, never null"
+                ));
             }
         }
         let name = self.event_time.as_ref()?;
         match self.field(name) {
-            None => {
-                Some(format!("its event time \"{name}\" is no column; {}", listed("column", &self.columns.names())))
-            }
-            Some(field) if field.data_type != DataType::One(Scalar::Timestamp) || field.nullable => {
-                Some(format!("its event time \"{name}\" is {}; it must be a timestamp, never null", described(field)))
+            None => Some(format!(
+                "its event time \"{name}\" is no column; {}",
+                listed("column", &self.columns.names())
+            )),
+            Some(field)
+                if field.data_type != DataType::One(Scalar::Timestamp) || field.nullable =>
+            {
+                Some(format!(
+                    "its event time \"{name}\" is {}; it must be a timestamp, never null",
+                    described(field)
+                ))
             }
             Some(_) => None,
         }
     }
 
     fn field(&self, name: &str) -> Option<&Field> {
-        self.columns.fields().iter().find(|field| field.name == name)
+        self.columns
+            .fields()
+            .iter()
+            .find(|field| field.name == name)
     }
 
     /// Where the key's columns stand among the view's, in the order of the key. Of a checked view.
     pub fn key_positions(&self) -> Vec<usize> {
-        self.key.iter().filter_map(|name| self.columns.position(name)).collect()
+        self.key
+            .iter()
+            .filter_map(|name| self.columns.position(name))
+            .collect()
     }
 
     /// The key's columns alone, in the order of the key.
     pub fn key_schema(&self) -> Schema {
-        Schema::new(self.key_positions().into_iter().map(|at| self.columns.field(at).clone()).collect())
+        Schema::new(
+            self.key_positions()
+                .into_iter()
+                .map(|at| self.columns.field(at).clone())
+                .collect(),
+        )
     }
 
     /// Where the event time stands among the columns.
     pub fn event_time_position(&self) -> Option<usize> {
-        self.event_time.as_ref().and_then(|name| self.columns.position(name))
+        self.event_time
+            .as_ref()
+            .and_then(|name| self.columns.position(name))
     }
 
     /// The columns as a look-up gives them: each may be null, since the row may not be there.
     pub fn looked_up(&self) -> Schema {
-        Schema::new(self.columns.fields().iter().map(|field| Field { nullable: true, ..field.clone() }).collect())
+        Schema::new(
+            self.columns
+                .fields()
+                .iter()
+                .map(|field| Field {
+                    nullable: true,
+                    ..field.clone()
+                })
+                .collect(),
+        )
     }
 }
 
 fn described(field: &Field) -> String {
-    format!("of type {}{}", field.data_type, if field.nullable { " and may be null" } else { "" })
+    format!(
+        "of type {}{}",
+        field.data_type,
+        if field.nullable {
+            " and may be null"
+        } else {
+            ""
+        }
+    )
 }
 
 #[cfg(test)]
@@ -119,12 +167,19 @@ mod tests {
         let view: View = toml::from_str(WEATHER).unwrap();
         view.check().unwrap();
         assert_eq!(view.key, ["origin"]);
-        assert_eq!(view.columns.names(), ["origin", "time_hour", "temp", "station", "gusts"]);
+        assert_eq!(
+            view.columns.names(),
+            ["origin", "time_hour", "temp", "station", "gusts"]
+        );
         assert_eq!(view.event_time_position(), Some(1));
         assert!(view.looked_up().fields().iter().all(|field| field.nullable));
-        assert_eq!(toml::from_str::<View>(&toml::to_string(&view).unwrap()).unwrap(), view);
+        assert_eq!(
+            toml::from_str::<View>(&toml::to_string(&view).unwrap()).unwrap(),
+            view
+        );
 
-        let pair: View = toml::from_str(&WEATHER.replace("\"origin\"", "[\"station\", \"origin\"]")).unwrap();
+        let pair: View =
+            toml::from_str(&WEATHER.replace("\"origin\"", "[\"station\", \"origin\"]")).unwrap();
         pair.check().unwrap();
         assert_eq!(pair.key_schema().names(), ["station", "origin"]);
         let json = serde_json::to_string(&pair).unwrap();
@@ -135,21 +190,55 @@ mod tests {
     #[test]
     fn each_refusal() {
         for (change, to, expected) in [
-            ("\"weather\"", "\"Weather\"", "is no name: up to 64 lower-case letters"),
+            (
+                "\"weather\"",
+                "\"Weather\"",
+                "is no name: up to 64 lower-case letters",
+            ),
             ("\"weather\"", "\"9weather\"", "with a letter first"),
-            ("key = \"origin\"", "key = \"dest\"", "its key \"dest\" is no column; there are origin, time_hour"),
-            ("key = \"origin\"", "key = \"temp\"", "its key \"temp\" is of type f64 and may be null"),
-            ("key = \"origin\"", "key = \"gusts\"", "its key \"gusts\" is of type list<f64>"),
-            ("key = \"origin\"", "key = [\"origin\", \"origin\"]", "names \"origin\" twice"),
+            (
+                "key = \"origin\"",
+                "key = \"dest\"",
+                "its key \"dest\" is no column; there are origin, time_hour",
+            ),
+            (
+                "key = \"origin\"",
+                "key = \"temp\"",
+                "its key \"temp\" is of type f64 and may be null",
+            ),
+            (
+                "key = \"origin\"",
+                "key = \"gusts\"",
+                "its key \"gusts\" is of type list<f64>",
+            ),
+            (
+                "key = \"origin\"",
+                "key = [\"origin\", \"origin\"]",
+                "names \"origin\" twice",
+            ),
             ("key = \"origin\"", "key = []", "it has no key"),
-            ("= \"time_hour\"", "= \"hour\"", "its event time \"hour\" is no column"),
-            ("= \"time_hour\"", "= \"temp\"", "its event time \"temp\" is of type f64 and may be null"),
+            (
+                "= \"time_hour\"",
+                "= \"hour\"",
+                "its event time \"hour\" is no column",
+            ),
+            (
+                "= \"time_hour\"",
+                "= \"temp\"",
+                "its event time \"temp\" is of type f64 and may be null",
+            ),
         ] {
             let view: View = toml::from_str(&WEATHER.replacen(change, to, 1)).unwrap();
             let message = view.check().unwrap_err().to_string();
-            assert!(message.contains(expected) && message.starts_with("view \""), "{message}");
+            assert!(
+                message.contains(expected) && message.starts_with("view \""),
+                "{message}"
+            );
         }
         let unknown = toml::from_str::<View>(&format!("ttl = 3\n{WEATHER}")).unwrap_err();
-        assert!(unknown.message().contains("unknown field `ttl`"), "{unknown}");
+        assert!(
+            unknown.message().contains("unknown field `ttl`"),
+            "{unknown}"
+        );
     }
 }

@@ -1,9 +1,6 @@
 //! Reading a node's attributes. Every refusal names the node and the attribute (see `tract_onnx::pb_helpers`).
 
-use std::borrow::Cow;
-
 use tract_onnx::pb::{NodeProto, TensorProto};
-use tract_onnx::prelude::*;
 use tract_onnx::tensor::load_tensor;
 use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::tract_hir::internal::*;
@@ -20,20 +17,29 @@ pub(crate) fn tensor(node: &NodeProto, name: &str) -> TractResult<Option<Tensor>
     }
 }
 
-/// Reads a tensor whose data must be in the file and as long as its shape says.
 fn load_tensor_proto(proto: &TensorProto) -> TractResult<Tensor> {
-    ensure!(proto.external_data.is_empty(), "external data is not read");
+    check_payload(proto)?;
+    load_tensor(&MmapDataResolver, proto, None)
+}
+
+/// Refuses a tensor whose data are not in the file, or shorter than its shape says.
+pub(crate) fn check_payload(proto: &TensorProto) -> TractResult<()> {
+    let outside = !proto.external_data.is_empty() || proto.data_location.unwrap_or(0) != 0;
+    ensure!(!outside, "external data is not read");
     let mut volume = 1usize;
     for &dim in &proto.dims {
         let dim = usize::try_from(dim).map_err(|_| format_err!("the dimension {dim} is negative"))?;
         volume = volume.checked_mul(dim).context("the shape is too large")?;
     }
     let payload = proto.raw_data.len()
-        + 8 * (proto.float_data.len() + proto.double_data.len())
-        + 8 * (proto.int32_data.len() + proto.int64_data.len() + proto.string_data.len());
+        + proto.float_data.len()
+        + proto.double_data.len()
+        + proto.int32_data.len()
+        + proto.int64_data.len()
+        + proto.string_data.len();
     // Every element takes at least one byte of the file; without this a short file could ask for terabytes.
-    ensure!(volume <= payload, "the shape says {volume} values, the data is shorter");
-    load_tensor(&MmapDataResolver, proto, None)
+    ensure!(volume <= payload, "the shape says {volume} values, the data are shorter");
+    Ok(())
 }
 
 /// Numbers given either as floats or, under `NAME_as_tensor`, as a tensor of floats or doubles.
@@ -110,9 +116,4 @@ pub(crate) fn index(node: &NodeProto, name: &str, value: i64) -> TractResult<u32
         Ok(v) if v < (1 << 31) => Ok(v),
         _ => node.bail_attr(name, &format!("{value} is not an index")),
     }
-}
-
-/// Text of an attribute, with invalid UTF-8 refused.
-pub(crate) fn text<'a>(node: &'a NodeProto, name: &str) -> TractResult<Option<Cow<'a, str>>> {
-    Ok(node.get_attr_opt::<&str>(name)?.map(Cow::Borrowed))
 }

@@ -8,7 +8,7 @@ use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
-use crate::graph::DOMAIN;
+use crate::DOMAIN;
 use crate::labels::Labels;
 use crate::trees::ops::{self, LaidOut};
 

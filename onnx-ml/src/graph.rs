@@ -4,11 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use crate::OPERATORS;
+use crate::{DOMAIN, OPERATORS};
 use crate::labels::Labels;
-
-/// The domain of this crate's operators.
-pub(crate) const DOMAIN: &str = "ai.onnx.ml";
 
 /// What a model is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

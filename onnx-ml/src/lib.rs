@@ -22,6 +22,7 @@ mod attrs;
 mod binarizer;
 mod cast;
 mod category_mapper;
+mod check;
 mod fast;
 mod feature_vectorizer;
 mod graph;
@@ -41,12 +42,16 @@ mod svm_regressor;
 mod trees;
 mod zipmap;
 
+pub use check::check;
 pub use fast::{Part, Predictor, Scores, fast_path};
 pub use graph::{ClassLabels, ModelFacts, UnsupportedNode, facts, unsupported};
 pub use labels::Labels;
 
 /// What builds an operator from its node.
 type Builder = fn(&ParsingContext, &NodeProto) -> kernel::Built;
+
+/// The domain of this crate's operators.
+const DOMAIN: &str = "ai.onnx.ml";
 
 /// Names and builders, sorted by name.
 const BUILDERS: &[(&str, Builder)] = &[

@@ -10,6 +10,7 @@ use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::pb::TensorProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tensor::load_tensor;
+use tract_onnx::tract_hir::internal::*;
 
 fn tensors(dir: &Path, kind: &str) -> Vec<Tensor> {
     let paths = (0..).map(|i| dir.join(format!("{kind}_{i}.pb"))).take_while(|p| p.exists());

@@ -40,25 +40,35 @@ pub trait FromColumn<'b>: Sized {
 }
 
 /// A field's type that is no `Option`.
-#[diagnostic::on_unimplemented(
-    message = "`Option<{Self}>` cannot be a field of an `Input`",
-    label = "no column has this type",
-    note = "the types of a field are: bool, i64, f64, &'a str, Timestamp, Json<'a>; the lists &'a [f64], &'a [i64], \
-            &'a [Timestamp], Bools<'a>, Texts<'a>, Jsons<'a>; and Option<…> of each"
-)]
 pub trait FromValue<'b>: FromColumn<'b> {}
 
+// Without such attributes an error would list these impls beside the note.
+#[diagnostic::do_not_recommend]
 impl<'b, T: FromValue<'b>> FromColumn<'b> for Option<T> {
     const SHAPE: Shape = T::SHAPE.or_null();
 
     #[inline]
     fn read(reader: &Reader<'b>, slot: Slot, row: usize) -> Self {
-        reader.is_valid(slot.validity, row).then(|| T::read(reader, slot, row))
+        reader
+            .is_valid(slot.validity, row)
+            .then(|| T::read(reader, slot, row))
     }
 }
 
+// Not by the macro below: the compiler shows this impl to whoever writes `String`.
+impl<'b> FromColumn<'b> for &'b str {
+    const SHAPE: Shape = Shape::one(Scalar::Text);
+
+    #[inline]
+    fn read(reader: &Reader<'b>, slot: Slot, row: usize) -> Self {
+        reader.text(slot.index, row)
+    }
+}
+impl<'b> FromValue<'b> for &'b str {}
+
 macro_rules! read {
     ($($type:ty = $shape:expr, |$reader:ident, $column:ident, $row:ident| $value:expr;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<'b> FromColumn<'b> for $type {
             const SHAPE: Shape = $shape;
 
@@ -75,7 +85,6 @@ read! {
     bool = Shape::one(Scalar::Boolean), |reader, column, row| reader.boolean(column, row);
     i64 = Shape::one(Scalar::Integer), |reader, column, row| reader.integer(column, row);
     f64 = Shape::one(Scalar::Float), |reader, column, row| reader.float(column, row);
-    &'b str = Shape::one(Scalar::Text), |reader, column, row| reader.text(column, row);
     Timestamp = Shape::one(Scalar::Timestamp), |reader, column, row|
         Timestamp::from_micros(reader.integer(column, row));
     Json<'b> = Shape::one(Scalar::Json), |reader, column, row| Json::new(reader.text(column, row));

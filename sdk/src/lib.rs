@@ -106,18 +106,19 @@ pub use tidemill_sdk_derive::{Input, Output, transform};
 
 /// All that a transform's file needs.
 pub mod prelude {
-    pub use crate::{Bools, Input, Json, Jsons, Output, Refusal, Texts, Timestamp, refuse, transform};
+    pub use crate::{
+        Bools, Input, Json, Jsons, Output, Refusal, Texts, Timestamp, refuse, transform,
+    };
 }
 
 /// What the macros write down. No part of the SDK's promise: it may change in any version.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings;
-    pub use crate::bindings::tidemill::transform::types::{Answer, Block, Description, Failure};
-    pub use crate::input::{FromColumn, FromValue, Input};
-    pub use crate::output::{IntoColumn, IntoValue, Outcome, Output, Ranged};
+    pub use crate::input::{FromColumn, Input};
+    pub use crate::output::{IntoColumn, Outcome, Output, Ranged};
     pub use crate::read::Reader;
-    pub use crate::run::{About, Transform, describe, run};
+    pub use crate::run::{About, Function, Visitor};
     pub use crate::shape::{Field, Shape, Slot};
     pub use crate::write::Writer;
     pub use wit_bindgen;

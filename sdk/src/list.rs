@@ -85,7 +85,10 @@ impl<'a> Item<'a> for Json<'a> {
 impl<'a, T: Item<'a>> List<'a, T> {
     #[inline]
     pub(crate) fn new(items: T::Items) -> List<'a, T> {
-        List { items, marker: PhantomData }
+        List {
+            items,
+            marker: PhantomData,
+        }
     }
 
     /// How many items there are.
@@ -109,7 +112,10 @@ impl<'a, T: Item<'a>> List<'a, T> {
     /// The items in order.
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
-        Iter { next: 0, list: *self }
+        Iter {
+            next: 0,
+            list: *self,
+        }
     }
 }
 

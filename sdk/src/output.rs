@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::json::Json;
+use crate::list::{Item, List};
 use crate::refusal::Refusal;
 use crate::shape::{Field, Layout, Scalar, Shape, Slot};
 use crate::timestamp::Timestamp;
@@ -45,6 +46,7 @@ pub trait Outcome {
     fn into_result(self) -> Result<Self::Output, Refusal>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<O: Output, E: Into<Refusal>> Outcome for Result<O, E> {
     type Output = O;
 
@@ -68,20 +70,9 @@ pub trait IntoColumn {
 }
 
 /// A field's type that is no `Option`.
-#[diagnostic::on_unimplemented(
-    message = "`Option<{Self}>` cannot be a field of an `Output`",
-    label = "no column has this type",
-    note = "the types of a field are: bool, i64, f64, String, &str, Timestamp, Json<'a>; Vec<…> and &[…] of these; \
-            and Option<…> of each"
-)]
 pub trait IntoValue: IntoColumn {}
 
 /// What an item of a list in an [`Output`] may be.
-#[diagnostic::on_unimplemented(
-    message = "a list in an `Output` cannot hold `{Self}`",
-    label = "no list has items of this type",
-    note = "the types of an item are: bool, i64, f64, String, &str, Timestamp, Json<'a>"
-)]
 pub trait IntoItem {
     const SCALAR: Scalar;
     fn push(&self, list: &mut ListBuffer);
@@ -94,11 +85,16 @@ pub trait IntoItem {
     note = "the numbers are: i64, f64, Option<i64>, Option<f64>"
 )]
 pub trait Ranged {}
+#[diagnostic::do_not_recommend]
 impl Ranged for i64 {}
+#[diagnostic::do_not_recommend]
 impl Ranged for f64 {}
+#[diagnostic::do_not_recommend]
 impl Ranged for Option<i64> {}
+#[diagnostic::do_not_recommend]
 impl Ranged for Option<f64> {}
 
+#[diagnostic::do_not_recommend]
 impl<T: IntoValue> IntoColumn for Option<T> {
     const SHAPE: Shape = T::SHAPE.or_null();
 
@@ -122,6 +118,7 @@ impl<T: IntoValue> IntoColumn for Option<T> {
 /// Types with a fixed place, which is zero until it is written.
 macro_rules! flat {
     ($($type:ty = $scalar:expr, |$writer:ident, $column:ident, $row:ident, $value:ident| $write:expr;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoColumn for $type {
             const SHAPE: Shape = Shape::one($scalar);
 
@@ -147,6 +144,7 @@ flat! {
 
 macro_rules! text {
     ($($type:ty = $scalar:expr, |$buffer:ident, $value:ident| $push:expr;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoColumn for $type {
             const SHAPE: Shape = Shape::one($scalar);
 
@@ -198,6 +196,7 @@ item! {
     Json<'_> = Scalar::Json, |list, value| list.text.push(value.as_str());
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: IntoItem> IntoColumn for &[T] {
     const SHAPE: Shape = Shape::many(T::SCALAR);
 
@@ -215,6 +214,25 @@ impl<T: IntoItem> IntoColumn for &[T] {
 }
 impl<T: IntoItem> IntoValue for &[T] {}
 
+#[diagnostic::do_not_recommend]
+impl<'a, T: Item<'a> + IntoItem> IntoColumn for List<'a, T> {
+    const SHAPE: Shape = Shape::many(T::SCALAR);
+
+    #[inline]
+    fn write(self, writer: &mut Writer, slot: Slot, _: usize) {
+        let list = writer.list(slot.index);
+        self.iter().for_each(|item| item.push(list));
+        list.end_row();
+    }
+
+    #[inline]
+    fn skip(writer: &mut Writer, slot: Slot) {
+        writer.list(slot.index).end_row();
+    }
+}
+impl<'a, T: Item<'a> + IntoItem> IntoValue for List<'a, T> {}
+
+#[diagnostic::do_not_recommend]
 impl<T: IntoItem> IntoColumn for Vec<T> {
     const SHAPE: Shape = Shape::many(T::SCALAR);
 

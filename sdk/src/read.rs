@@ -21,7 +21,11 @@ pub struct Reader<'b> {
 impl<'b> Reader<'b> {
     /// Checks that the block is as long as the columns ask, and that every index in it leads into it.
     #[inline]
-    pub(crate) fn new(block: &'b Block, shapes: &[Shape], layout: Layout) -> Result<Reader<'b>, Failure> {
+    pub(crate) fn new(
+        block: &'b Block,
+        shapes: &[Shape],
+        layout: Layout,
+    ) -> Result<Reader<'b>, Failure> {
         let reader = Reader {
             rows: block.rows as usize,
             bitmap: (block.rows as usize).div_ceil(8),
@@ -41,25 +45,70 @@ impl<'b> Reader<'b> {
         if self.rows == 0 {
             return Err(failure("a block has at least one row".into()));
         }
-        let in_lists = |pool| shapes.iter().any(|shape| shape.many && shape.scalar.pool() == pool);
-        let expect = |what: &str, found: usize, columns: usize, each: usize, more: bool| {
-            match columns.checked_mul(each) {
+        let in_lists = |pool| {
+            shapes
+                .iter()
+                .any(|shape| shape.many && shape.scalar.pool() == pool)
+        };
+        let expect =
+            |what: &str, found: usize, columns: usize, each: usize, more: bool| match columns
+                .checked_mul(each)
+            {
                 Some(expected) if found == expected || (more && found > expected) => Ok(()),
                 _ => Err(failure(format!(
                     "{what} holds {found} entries; {columns} columns of {} rows take {each} each",
                     self.rows
                 ))),
-            }
-        };
+            };
         let lists = layout.lists > 0;
         let (rows, more) = (self.rows, |pool| lists && in_lists(pool));
-        expect("floats", self.floats.len(), layout.floats, rows, more(Pool::Floats))?;
-        expect("integers", self.integers.len(), layout.integers, rows, more(Pool::Integers))?;
-        expect("booleans", self.booleans.len(), layout.booleans, rows, more(Pool::Booleans))?;
-        expect("text-ends", self.text_ends.len(), layout.texts, rows, more(Pool::Text))?;
-        expect("list-offsets", self.list_offsets.len(), layout.lists, rows + 1, false)?;
-        expect("validity", self.validity.len(), layout.nullables, self.bitmap, false)?;
-        if lists { self.check_lists(shapes, layout) } else { Ok(()) }
+        expect(
+            "floats",
+            self.floats.len(),
+            layout.floats,
+            rows,
+            more(Pool::Floats),
+        )?;
+        expect(
+            "integers",
+            self.integers.len(),
+            layout.integers,
+            rows,
+            more(Pool::Integers),
+        )?;
+        expect(
+            "booleans",
+            self.booleans.len(),
+            layout.booleans,
+            rows,
+            more(Pool::Booleans),
+        )?;
+        expect(
+            "text-ends",
+            self.text_ends.len(),
+            layout.texts,
+            rows,
+            more(Pool::Text),
+        )?;
+        expect(
+            "list-offsets",
+            self.list_offsets.len(),
+            layout.lists,
+            rows + 1,
+            false,
+        )?;
+        expect(
+            "validity",
+            self.validity.len(),
+            layout.nullables,
+            self.bitmap,
+            false,
+        )?;
+        if lists {
+            self.check_lists(shapes, layout)
+        } else {
+            Ok(())
+        }
     }
 
     fn check_lists(&self, shapes: &[Shape], layout: Layout) -> Result<(), Failure> {
@@ -71,9 +120,12 @@ impl<'b> Reader<'b> {
                 Pool::Booleans => (layout.booleans, self.booleans.len()),
                 Pool::Text => (layout.texts, self.text_ends.len()),
             };
-            let inside = offsets[0] as usize >= columns * self.rows && offsets[self.rows] as usize <= end;
+            let inside =
+                offsets[0] as usize >= columns * self.rows && offsets[self.rows] as usize <= end;
             if !inside || !offsets.is_sorted() {
-                return Err(failure("list-offsets must ascend within the items of their pool".into()));
+                return Err(failure(
+                    "list-offsets must ascend within the items of their pool".into(),
+                ));
             }
         }
         Ok(())
@@ -131,7 +183,10 @@ impl<'b> Reader<'b> {
     #[inline]
     fn items(&self, list: usize, row: usize) -> (usize, usize) {
         let at = list * (self.rows + 1) + row;
-        (self.list_offsets[at] as usize, self.list_offsets[at + 1] as usize)
+        (
+            self.list_offsets[at] as usize,
+            self.list_offsets[at + 1] as usize,
+        )
     }
 }
 
@@ -144,11 +199,14 @@ pub(crate) fn item<'b>(text: &'b str, ends: &[u32], index: usize) -> &'b str {
 
 /// The arena as text: UTF-8 as a whole, and cut only between characters.
 fn text(block: &Block) -> Result<&str, Failure> {
-    let text = str::from_utf8(&block.text).map_err(|error| failure(format!("text is not UTF-8: {error}")))?;
+    let text = str::from_utf8(&block.text)
+        .map_err(|error| failure(format!("text is not UTF-8: {error}")))?;
     let mut start = 0;
     for &end in &block.text_ends {
         if end < start || !text.is_char_boundary(end as usize) {
-            return Err(failure(format!("text-ends must ascend and cut the text between characters; found {end}")));
+            return Err(failure(format!(
+                "text-ends must ascend and cut the text between characters; found {end}"
+            )));
         }
         start = end;
     }

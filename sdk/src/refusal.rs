@@ -37,7 +37,9 @@ impl Refusal {
 impl<T: fmt::Display> From<T> for Refusal {
     #[cold]
     fn from(why: T) -> Refusal {
-        Refusal { message: why.to_string() }
+        Refusal {
+            message: why.to_string(),
+        }
     }
 }
 

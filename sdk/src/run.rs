@@ -22,6 +22,30 @@ pub trait Transform {
     fn transform(rows: &types::Block) -> Result<types::Answer, types::Failure>;
 }
 
+/// A function under `#[transform]`. It is let in by one door, so that one mistake in its types is told once.
+pub trait Function {
+    const ABOUT: About;
+    fn enter<'b, V: Visitor<'b>>(visitor: V) -> V::Given;
+}
+
+/// What is done with a function of whatever types.
+pub trait Visitor<'b> {
+    type Given;
+    fn visit<I: Input<'b>, R: Outcome>(self, function: impl Fn(I) -> R) -> Self::Given;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Function> Transform for T {
+    fn describe() -> types::Description {
+        T::enter(Describe(T::ABOUT))
+    }
+
+    #[inline]
+    fn transform(rows: &types::Block) -> Result<types::Answer, types::Failure> {
+        T::enter(Run(rows))
+    }
+}
+
 impl<T: Transform> crate::bindings::Guest for T {
     #[inline]
     fn describe() -> types::Description {
@@ -42,14 +66,23 @@ pub struct About {
     pub package: &'static str,
 }
 
-/// Describes a transform from the types of its function.
-pub fn describe<'b, I: Input<'b>, R: Outcome>(_: fn(I) -> R, about: About) -> types::Description {
-    describe_columns(about, (I::SHAPES, I::FIELDS), (R::Output::SHAPES, R::Output::FIELDS))
+struct Describe(About);
+
+impl<'b> Visitor<'b> for Describe {
+    type Given = types::Description;
+
+    fn visit<I: Input<'b>, R: Outcome>(self, _: impl Fn(I) -> R) -> types::Description {
+        describe(
+            self.0,
+            (I::SHAPES, I::FIELDS),
+            (R::Output::SHAPES, R::Output::FIELDS),
+        )
+    }
 }
 
 type Columns = (&'static [Shape], &'static [Field]);
 
-fn describe_columns(about: About, inputs: Columns, outputs: Columns) -> types::Description {
+fn describe(about: About, inputs: Columns, outputs: Columns) -> types::Description {
     let provenance = [
         ("sdk", env!("CARGO_PKG_VERSION")),
         ("rustc", env!("TIDEMILL_RUSTC")),
@@ -61,7 +94,9 @@ fn describe_columns(about: About, inputs: Columns, outputs: Columns) -> types::D
         doc: about.doc.into(),
         inputs: fields(inputs),
         outputs: fields(outputs),
-        provenance: provenance.map(|(key, value)| (key.into(), value.into())).into(),
+        provenance: provenance
+            .map(|(key, value)| (key.into(), value.into()))
+            .into(),
     }
 }
 
@@ -91,22 +126,24 @@ fn scalar(scalar: Scalar) -> types::Scalar {
     }
 }
 
-/// Runs a function on every row of a block.
-#[inline]
-pub fn run<'b, I: Input<'b>, R: Outcome>(
-    block: &'b types::Block,
-    function: impl Fn(I) -> R,
-) -> Result<types::Answer, types::Failure> {
-    let reader = Reader::new(block, I::SHAPES, I::LAYOUT)?;
-    let mut writer = Writer::new(reader.rows, R::Output::SHAPES, R::Output::LAYOUT);
-    for row in 0..reader.rows {
-        match function(I::read(&reader, row)).into_result() {
-            Ok(output) => output.write(&mut writer, row),
-            Err(refusal) => {
-                R::Output::skip(&mut writer);
-                writer.refuse(row, refusal.into_message());
+struct Run<'b>(&'b types::Block);
+
+impl<'b> Visitor<'b> for Run<'b> {
+    type Given = Result<types::Answer, types::Failure>;
+
+    #[inline]
+    fn visit<I: Input<'b>, R: Outcome>(self, function: impl Fn(I) -> R) -> Self::Given {
+        let reader = Reader::new(self.0, I::SHAPES, I::LAYOUT)?;
+        let mut writer = Writer::new(reader.rows, R::Output::SHAPES, R::Output::LAYOUT);
+        for row in 0..reader.rows {
+            match function(I::read(&reader, row)).into_result() {
+                Ok(output) => output.write(&mut writer, row),
+                Err(refusal) => {
+                    R::Output::skip(&mut writer);
+                    writer.refuse(row, refusal.into_message());
+                }
             }
         }
+        Ok(writer.finish())
     }
-    Ok(writer.finish())
 }

@@ -70,15 +70,26 @@ impl Scalar {
 
 impl Shape {
     pub const fn one(scalar: Scalar) -> Shape {
-        Shape { scalar, many: false, nullable: false }
+        Shape {
+            scalar,
+            many: false,
+            nullable: false,
+        }
     }
 
     pub const fn many(scalar: Scalar) -> Shape {
-        Shape { scalar, many: true, nullable: false }
+        Shape {
+            scalar,
+            many: true,
+            nullable: false,
+        }
     }
 
     pub const fn or_null(self) -> Shape {
-        Shape { nullable: true, ..self }
+        Shape {
+            nullable: true,
+            ..self
+        }
     }
 }
 
@@ -95,13 +106,23 @@ impl Slot {
                 Pool::Text => before.texts,
             },
         };
-        Slot { index, validity: before.nullables }
+        Slot {
+            index,
+            validity: before.nullables,
+        }
     }
 }
 
 impl Layout {
     pub const fn of(shapes: &[Shape]) -> Layout {
-        let mut layout = Layout { booleans: 0, integers: 0, floats: 0, texts: 0, lists: 0, nullables: 0 };
+        let mut layout = Layout {
+            booleans: 0,
+            integers: 0,
+            floats: 0,
+            texts: 0,
+            lists: 0,
+            nullables: 0,
+        };
         let mut position = 0;
         while position < shapes.len() {
             let shape = shapes[position];
@@ -134,12 +155,22 @@ mod tests {
             Shape::one(Scalar::Integer),
             Shape::many(Scalar::Text),
         ];
-        let slots: Vec<_> = (0..shapes.len()).map(|at| Slot::of(&shapes, at)).map(|slot| slot.index).collect();
+        let slots: Vec<_> = (0..shapes.len())
+            .map(|at| Slot::of(&shapes, at))
+            .map(|slot| slot.index)
+            .collect();
         assert_eq!(slots, [0, 0, 0, 1, 1, 1]);
         assert_eq!(Slot::of(&shapes, 3).validity, 2);
         assert_eq!(
             Layout::of(&shapes),
-            Layout { booleans: 0, integers: 2, floats: 2, texts: 0, lists: 2, nullables: 3 }
+            Layout {
+                booleans: 0,
+                integers: 2,
+                floats: 2,
+                texts: 0,
+                lists: 2,
+                nullables: 3
+            }
         );
     }
 }

@@ -70,9 +70,20 @@ pub fn run<T: Transform>(rows: Rows) -> Answer {
 /// ");
 /// ```
 pub fn describe<T: Transform>() -> String {
-    let Description { name, version, doc, inputs, outputs, .. } = T::describe();
-    let inputs = inputs.iter().map(|field| format!("  in  {}\n", block::tell(field)));
-    let outputs = outputs.iter().map(|field| format!("  out {}\n", block::tell(field)));
+    let Description {
+        name,
+        version,
+        doc,
+        inputs,
+        outputs,
+        ..
+    } = T::describe();
+    let inputs = inputs
+        .iter()
+        .map(|field| format!("  in  {}\n", block::tell(field)));
+    let outputs = outputs
+        .iter()
+        .map(|field| format!("  out {}\n", block::tell(field)));
     format!("{name}@{version}: {doc}\n") + &inputs.chain(outputs).collect::<String>()
 }
 

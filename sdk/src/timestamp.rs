@@ -82,22 +82,33 @@ impl FromStr for Timestamp {
     type Err = BadTimestamp;
 
     fn from_str(text: &str) -> Result<Timestamp, BadTimestamp> {
-        parse(text.as_bytes()).map(Timestamp).ok_or_else(|| BadTimestamp(text.into()))
+        parse(text.as_bytes())
+            .map(Timestamp)
+            .ok_or_else(|| BadTimestamp(text.into()))
     }
 }
 
 fn parse(text: &[u8]) -> Option<i64> {
     let (local, zone) = text.split_at_checked(19)?;
-    let shaped = (local.iter().zip(b"0000-00-00T00:00:00")).all(|(found, expected)| match expected {
-        b'0' => found.is_ascii_digit(),
-        b'T' => b"Tt ".contains(found),
-        _ => found == expected,
-    });
+    let shaped =
+        (local.iter().zip(b"0000-00-00T00:00:00")).all(|(found, expected)| match expected {
+            b'0' => found.is_ascii_digit(),
+            b'T' => b"Tt ".contains(found),
+            _ => found == expected,
+        });
     if !shaped {
         return None;
     }
-    let (year, month, day) = (number(&local[..4])?, number(&local[5..7])?, number(&local[8..10])?);
-    let (hour, minute, second) = (number(&local[11..13])?, number(&local[14..16])?, number(&local[17..19])?);
+    let (year, month, day) = (
+        number(&local[..4])?,
+        number(&local[5..7])?,
+        number(&local[8..10])?,
+    );
+    let (hour, minute, second) = (
+        number(&local[11..13])?,
+        number(&local[14..16])?,
+        number(&local[17..19])?,
+    );
     let days = days_from_civil(year, month, day);
     if civil_from_days(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
         return None;
@@ -129,7 +140,11 @@ fn parse(text: &[u8]) -> Option<i64> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     let all = digits.iter().all(u8::is_ascii_digit);
-    all.then(|| digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
+    all.then(|| {
+        digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + i64::from(digit - b'0'))
+    })
 }
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar.
@@ -148,11 +163,16 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -162,7 +182,10 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_from_days(self.0.div_euclid(DAY));
         let time = self.0.rem_euclid(DAY);
         let (hour, minute, second) = (time / HOUR, time / MINUTE % 60, time / 1_000_000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+        )?;
         match time % 1_000_000 {
             0 => {}
             micros if micros % 1_000 == 0 => write!(f, ".{:03}", micros / 1_000)?,
@@ -174,7 +197,11 @@ impl fmt::Display for Timestamp {
 
 impl fmt::Display for BadTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no RFC 3339 timestamp like 2013-01-01T05:15:00-05:00", self.0)
+        write!(
+            f,
+            "`{}` is no RFC 3339 timestamp like 2013-01-01T05:15:00-05:00",
+            self.0
+        )
     }
 }
 
@@ -196,14 +223,33 @@ mod tests {
     fn text_and_back() {
         let cases = [
             ("1970-01-01T00:00:00Z", 0, "1970-01-01T00:00:00Z"),
-            ("2013-01-01T05:15:00-05:00", 1_357_035_300_000_000, "2013-01-01T10:15:00Z"),
-            ("2000-02-29T23:59:59.5+05:30", 951_848_999_500_000, "2000-02-29T18:29:59.500Z"),
-            ("1969-12-31T23:59:59.999999Z", -1, "1969-12-31T23:59:59.999999Z"),
-            ("0001-01-01T00:00:00Z", -62_135_596_800_000_000, "0001-01-01T00:00:00Z"),
+            (
+                "2013-01-01T05:15:00-05:00",
+                1_357_035_300_000_000,
+                "2013-01-01T10:15:00Z",
+            ),
+            (
+                "2000-02-29T23:59:59.5+05:30",
+                951_848_999_500_000,
+                "2000-02-29T18:29:59.500Z",
+            ),
+            (
+                "1969-12-31T23:59:59.999999Z",
+                -1,
+                "1969-12-31T23:59:59.999999Z",
+            ),
+            (
+                "0001-01-01T00:00:00Z",
+                -62_135_596_800_000_000,
+                "0001-01-01T00:00:00Z",
+            ),
         ];
         for (text, micros, back) in cases {
             let timestamp: Timestamp = text.parse().unwrap();
-            assert_eq!((timestamp.micros(), timestamp.to_string().as_str()), (micros, back));
+            assert_eq!(
+                (timestamp.micros(), timestamp.to_string().as_str()),
+                (micros, back)
+            );
         }
     }
 
@@ -230,7 +276,10 @@ mod tests {
         assert_eq!((timestamp.weekday(), timestamp.hour_of_day()), (6, 6.5));
         assert_eq!(Timestamp::from_micros(-1).weekday(), 2);
         assert_eq!(timestamp.plus_minutes(-390).hour_of_day(), 0.0);
-        assert_eq!(Timestamp::from_micros(i64::MIN).micros_since(timestamp), i64::MIN);
+        assert_eq!(
+            Timestamp::from_micros(i64::MIN).micros_since(timestamp),
+            i64::MIN
+        );
         assert_eq!(timestamp.plus_minutes(i64::MAX).micros(), i64::MAX);
     }
 }

@@ -45,7 +45,9 @@ impl Writer {
             integers: vec![0; layout.integers * rows],
             booleans: vec![0; layout.booleans * rows],
             validity: vec![0; layout.nullables * bitmap],
-            texts: (0..layout.texts).map(|_| TextBuffer::with_rows(rows)).collect(),
+            texts: (0..layout.texts)
+                .map(|_| TextBuffer::with_rows(rows))
+                .collect(),
             lists: lists(shapes, layout, rows),
             refusals: Vec::new(),
         }
@@ -85,7 +87,10 @@ impl Writer {
 
     #[cold]
     pub(crate) fn refuse(&mut self, row: usize, message: String) {
-        self.refusals.push(Refusal { row: index(row), message });
+        self.refusals.push(Refusal {
+            row: index(row),
+            message,
+        });
     }
 
     pub(crate) fn finish(self) -> Answer {
@@ -107,13 +112,19 @@ impl Writer {
         for column in self.lists {
             column.append_to(&mut block);
         }
-        Answer { rows: block, refusals: self.refusals }
+        Answer {
+            rows: block,
+            refusals: self.refusals,
+        }
     }
 }
 
 impl TextBuffer {
     fn with_rows(rows: usize) -> TextBuffer {
-        TextBuffer { bytes: Vec::new(), ends: Vec::with_capacity(rows) }
+        TextBuffer {
+            bytes: Vec::new(),
+            ends: Vec::with_capacity(rows),
+        }
     }
 
     #[inline]
@@ -138,7 +149,9 @@ impl TextBuffer {
         block.text.extend_from_slice(&self.bytes);
         // Checked as a whole: no end is beyond the last.
         index(block.text.len());
-        block.text_ends.extend(self.ends.iter().map(|end| start + end));
+        block
+            .text_ends
+            .extend(self.ends.iter().map(|end| start + end));
     }
 }
 
@@ -173,7 +186,9 @@ impl ListBuffer {
             Pool::Text => block.text_ends.len(),
         });
         block.list_offsets.push(start);
-        block.list_offsets.extend(self.ends.iter().map(|end| start + end));
+        block
+            .list_offsets
+            .extend(self.ends.iter().map(|end| start + end));
         block.floats.extend_from_slice(&self.floats);
         block.integers.extend_from_slice(&self.integers);
         block.booleans.extend_from_slice(&self.booleans);
@@ -187,7 +202,9 @@ fn lists(shapes: &[Shape], layout: Layout, rows: usize) -> Vec<ListBuffer> {
         return Vec::new();
     }
     let lists = shapes.iter().filter(|shape| shape.many);
-    lists.map(|shape| ListBuffer::new(shape.scalar.pool(), rows)).collect()
+    lists
+        .map(|shape| ListBuffer::new(shape.scalar.pool(), rows))
+        .collect()
 }
 
 #[inline]

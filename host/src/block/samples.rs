@@ -29,18 +29,28 @@ pub(crate) fn every_type() -> Schema {
             }
         }
     }
-    let columns: Vec<_> = columns.iter().map(|(n, t, nullable)| (n.as_str(), t.as_str(), *nullable)).collect();
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|(n, t, nullable)| (n.as_str(), t.as_str(), *nullable))
+        .collect();
     schema(&columns)
 }
 
 /// Blocks of 1 to `rows` rows: any bits, any text, short lists, nulls.
 pub(crate) fn any_block(schema: Schema, rows: usize) -> impl Strategy<Value = Block> {
-    let cell = (any::<u64>(), "[a-zé\"\\\\\n]{0,8}", vec((any::<u64>(), "[a-zé]{0,3}"), 0..4), any::<bool>());
+    let cell = (
+        any::<u64>(),
+        "[a-zé\"\\\\\n]{0,8}",
+        vec((any::<u64>(), "[a-zé]{0,3}"), 0..4),
+        any::<bool>(),
+    );
     vec(vec(cell, schema.len()), 1..=rows).prop_map(move |cells| {
         let mut builder = RowsBuilder::new(&schema);
         for row in &cells {
             builder.begin_row();
-            for (((bits, text, items, null), &slot), field) in row.iter().zip(schema.slots()).zip(schema.fields()) {
+            for (((bits, text, items, null), &slot), field) in
+                row.iter().zip(schema.slots()).zip(schema.fields())
+            {
                 if *null && slot.validity.is_some() {
                     continue;
                 }
@@ -51,7 +61,9 @@ pub(crate) fn any_block(schema: Schema, rows: usize) -> impl Strategy<Value = Bl
                             Pool::Floats => builder.push_float(f64::from_bits(*bits)),
                             Pool::Integers => builder.push_integer(*bits as i64),
                             Pool::Booleans => builder.push_boolean(bits % 2 == 0),
-                            Pool::Text if field.data_type.scalar() == Scalar::Json => builder.push_text(&quoted(text)),
+                            Pool::Text if field.data_type.scalar() == Scalar::Json => {
+                                builder.push_text(&quoted(text))
+                            }
                             Pool::Text => builder.push_text(text),
                         }
                     }
@@ -61,7 +73,9 @@ pub(crate) fn any_block(schema: Schema, rows: usize) -> impl Strategy<Value = Bl
                         Pool::Floats => builder.set_float(slot, f64::from_bits(*bits)),
                         Pool::Integers => builder.set_integer(slot, *bits as i64),
                         Pool::Booleans => builder.set_boolean(slot, bits % 2 == 0),
-                        Pool::Text if field.data_type.scalar() == Scalar::Json => builder.set_text(slot, &quoted(text)),
+                        Pool::Text if field.data_type.scalar() == Scalar::Json => {
+                            builder.set_text(slot, &quoted(text))
+                        }
                         Pool::Text => builder.set_text(slot, text),
                     }
                 }

@@ -71,6 +71,12 @@ pub struct Project {
     /// The project's folder.
     #[arg(default_value = ".")]
     path: PathBuf,
+    /// Build the project's examples, each a transform of its own, instead of its library.
+    #[arg(long)]
+    examples: bool,
+    /// Where to build; the components are in its folder `components`. PATH/target/tidemill where absent.
+    #[arg(long, value_name = "DIR")]
+    target_dir: Option<PathBuf>,
 }
 
 impl Transform {
@@ -106,7 +112,7 @@ impl Transform {
             Transform::Register { path, server } => {
                 let client = server.client();
                 let files = match path.is_dir() {
-                    true => Project { path }.build()?.into_iter().map(|built| built.path).collect(),
+                    true => Project { path, examples: false, target_dir: None }.build()?.into_iter().map(|built| built.path).collect(),
                     false => vec![path],
                 };
                 for file in files {
@@ -146,15 +152,11 @@ impl Project {
         let options = BuildOptions {
             manifest_path: self.manifest(),
             packages: Vec::new(),
-            examples: false,
-            target_dir: self.path.join("target/tidemill"),
+            examples: self.examples,
+            target_dir: self.target_dir.clone().unwrap_or_else(|| self.path.join("target/tidemill")),
             quiet: false,
         };
-        let built = author::build(&options, &mut |line| println!("{line}"))?;
-        for built in &built {
-            println!("{}  {} bytes  sha256:{}", built.path.display(), built.size, built.digest);
-        }
-        Ok(built)
+        author::build(&options, &mut |line| println!("{line}"))
     }
 }
 

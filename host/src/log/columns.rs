@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Float32Builder, ListBuilder, StringBuilder};
 use arrow_array::{
-    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema as ArrowSchema, SchemaRef};
 
@@ -30,7 +31,13 @@ pub(super) fn arrow_schema(shape: &Shape) -> SchemaRef {
     ];
     for group in &shape.groups {
         let name = |column: &str| format!("{}.{column}", group.name);
-        fields.extend(group.schema.fields().iter().map(|field| arrow_field(Some(&name(&field.name)), field)));
+        fields.extend(
+            group
+                .schema
+                .fields()
+                .iter()
+                .map(|field| arrow_field(Some(&name(&field.name)), field)),
+        );
         if group.lookup {
             fields.push(Field::new(status_column(group), DataType::Utf8, false));
             fields.push(Field::new(event_time_column(group), timestamp_type(), true));
@@ -54,62 +61,107 @@ pub fn event_time_column(group: &Group) -> String {
 
 fn beside(group: &Group, name: &str) -> String {
     let taken = group.schema.position(name).is_some();
-    format!("{}.{}{name}", group.name, if taken { "lookup_" } else { "" })
+    format!(
+        "{}.{}{name}",
+        group.name,
+        if taken { "lookup_" } else { "" }
+    )
 }
 
-/// Records of one shape as rows. An error if one of them is not of that shape.
-pub(super) fn to_batch(schema: &SchemaRef, shape: &Shape, mut records: Vec<Record>) -> Result<RecordBatch, ArrowError> {
-    if let Some(fault) = records.iter().find_map(|record| fault(shape, record)) {
-        return Err(ArrowError::SchemaError(fault));
-    }
+/// Records of one shape, without [`fault`], as rows.
+pub(super) fn to_batch(
+    schema: &SchemaRef,
+    shape: &Shape,
+    mut records: Vec<Record>,
+) -> Result<RecordBatch, ArrowError> {
     let rows: usize = records.iter().map(Record::rows).sum();
     let mut columns: Vec<ArrayRef> = vec![
         request_ids(&records),
         Arc::new(
-            TimestampMicrosecondArray::from_iter_values(each_row(&records, |record, _| record.time))
-                .with_timezone("UTC"),
+            TimestampMicrosecondArray::from_iter_values(each_row(&records, |record, _| {
+                record.time
+            }))
+            .with_timezone("UTC"),
         ),
-        Arc::new(Int32Array::from_iter_values(each_row(&records, |_, row| row as i32))),
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&shape.service, rows))),
+        Arc::new(Int32Array::from_iter_values(each_row(
+            &records,
+            |_, row| row as i32,
+        ))),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+            &shape.service,
+            rows,
+        ))),
         Arc::new(Int64Array::from_value(shape.service_version.into(), rows)),
-        Arc::new(StringArray::from_iter(std::iter::repeat_n(shape.model.as_ref(), rows))),
+        Arc::new(StringArray::from_iter(std::iter::repeat_n(
+            shape.model.as_ref(),
+            rows,
+        ))),
         transforms(shape, rows),
     ];
     let mut lookup = 0;
     for (at, group) in shape.groups.iter().enumerate() {
-        let blocks: Vec<Block> = records.iter_mut().map(|record| std::mem::take(&mut record.groups[at])).collect();
+        let blocks: Vec<Block> = records
+            .iter_mut()
+            .map(|record| std::mem::take(&mut record.groups[at]))
+            .collect();
         let block = Block::concat(&group.schema, &blocks);
         let fields = group.schema.fields().iter().zip(group.schema.slots());
         columns.extend(fields.map(|(field, slot)| to_array(&block, field, *slot)));
         if group.lookup {
             let looked = || records.iter().map(|record| &record.lookups[lookup]);
-            let statuses = looked().flat_map(|looked| &looked.statuses).map(|status| status.as_str());
+            let statuses = looked()
+                .flat_map(|looked| &looked.statuses)
+                .map(|status| status.as_str());
             columns.push(Arc::new(StringArray::from_iter_values(statuses)));
             let times = looked().flat_map(|looked| looked.event_times.iter().copied());
-            columns.push(Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC")));
+            columns.push(Arc::new(
+                TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"),
+            ));
             lookup += 1;
         }
     }
     columns.push(vectors(&records));
-    columns.push(Arc::new(Float64Array::from_iter(records.iter().flat_map(|record| record.scores.iter().copied()))));
-    columns.push(Arc::new(StringArray::from_iter(records.iter().flat_map(|record| &record.errors))));
+    columns.push(Arc::new(Float64Array::from_iter(
+        records
+            .iter()
+            .flat_map(|record| record.scores.iter().copied()),
+    )));
+    columns.push(Arc::new(StringArray::from_iter(
+        records
+            .iter()
+            .flat_map(|record| record.errors.iter().map(Option::as_deref)),
+    )));
     RecordBatch::try_new(schema.clone(), columns)
 }
 
-/// What in a record is not of its shape. A record is made by this program; but a slip must cost a line in the log, not
+/// What in a record is not of its shape. Records are made by this program; but a slip must cost a line in the log, not
 /// the log.
-fn fault(shape: &Shape, record: &Record) -> Option<String> {
-    let rows = record.rows();
+pub(super) fn fault(record: &Record) -> Option<String> {
+    let (shape, rows) = (&record.shape, record.rows());
     let lookups = shape.groups.iter().filter(|group| group.lookup).count();
-    let looked = |looked: &super::Looked| looked.statuses.len() == rows && looked.event_times.len() == rows;
-    if record.groups.len() != shape.groups.len() || record.groups.iter().any(|group| group.rows() != rows) {
-        Some(format!("a record's groups are not {} of {rows} rows", shape.groups.len()))
+    let looked =
+        |looked: &super::Looked| looked.statuses.len() == rows && looked.event_times.len() == rows;
+    if record.groups.len() != shape.groups.len()
+        || record.groups.iter().any(|group| group.rows() != rows)
+    {
+        Some(format!(
+            "a record's groups are not {} of {rows} rows",
+            shape.groups.len()
+        ))
     } else if record.lookups.len() != lookups || !record.lookups.iter().all(looked) {
-        Some(format!("a record's look-ups are not {lookups} of {rows} rows"))
+        Some(format!(
+            "a record's look-ups are not {lookups} of {rows} rows"
+        ))
     } else if record.errors.len() != rows {
-        Some(format!("a record has {} errors for {rows} rows", record.errors.len()))
+        Some(format!(
+            "a record has {} errors for {rows} rows",
+            record.errors.len()
+        ))
     } else if !record.vector.is_empty() && record.vector.len() != rows * shape.vector.len() {
-        Some(format!("a record's vector has {} values for {rows} rows", record.vector.len()))
+        Some(format!(
+            "a record's vector has {} values for {rows} rows",
+            record.vector.len()
+        ))
     } else {
         None
     }
@@ -120,7 +172,9 @@ fn each_row<'a, T>(
     records: &'a [Record],
     value: impl Fn(&'a Record, usize) -> T + Copy + 'a,
 ) -> impl Iterator<Item = T> + 'a {
-    records.iter().flat_map(move |record| (0..record.rows()).map(move |row| value(record, row)))
+    records
+        .iter()
+        .flat_map(move |record| (0..record.rows()).map(move |row| value(record, row)))
 }
 
 fn request_ids(records: &[Record]) -> ArrayRef {
@@ -138,7 +192,10 @@ fn transforms(shape: &Shape, rows: usize) -> ArrayRef {
     let item = Field::new("item", DataType::Utf8, false);
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
     for _ in 0..rows {
-        shape.transforms.iter().for_each(|transform| lists.values().append_value(transform));
+        shape
+            .transforms
+            .iter()
+            .for_each(|transform| lists.values().append_value(transform));
         lists.append(true);
     }
     Arc::new(lists.finish())
@@ -151,7 +208,9 @@ fn vectors(records: &[Record]) -> ArrayRef {
     for record in records {
         let width = record.vector.len() / record.rows().max(1);
         for row in 0..record.rows() {
-            lists.values().append_slice(&record.vector[row * width..(row + 1) * width]);
+            lists
+                .values()
+                .append_slice(&record.vector[row * width..(row + 1) * width]);
             lists.append(width > 0);
         }
     }

@@ -39,19 +39,31 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens `dir/service=NAME/day=YYYY-MM-DD/.NAME-vN-UUID.parquet.inprogress`.
     pub fn create(dir: &Path, shape: &Arc<Shape>, day: i64) -> Result<OpenFile, ParquetError> {
-        let folder = dir.join(format!("service={}", shape.service)).join(format!("day={}", date(day)));
+        let folder = dir
+            .join(format!("service={}", shape.service))
+            .join(format!("day={}", date(day)));
         fs::create_dir_all(&folder)?;
         // Version 7 begins with the time: names sort as the files were opened.
-        let name = format!("{}-v{}-{}", shape.service, shape.service_version, Uuid::now_v7());
+        let name = format!(
+            "{}-v{}-{}",
+            shape.service,
+            shape.service_version,
+            Uuid::now_v7()
+        );
         let in_progress = folder.join(format!(".{name}{IN_PROGRESS}"));
         let schema = arrow_schema(shape);
-        let shape_text = serde_json::to_string(&**shape).map_err(|error| ParquetError::External(error.into()))?;
+        let shape_text = serde_json::to_string(&**shape)
+            .map_err(|error| ParquetError::External(error.into()))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_created_by(concat!("tidemill ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_key_value_metadata(Some(vec![KeyValue::new(SHAPE_KEY.to_owned(), shape_text)]))
             .build();
-        let writer = ArrowWriter::try_new(File::create_new(&in_progress)?, schema.clone(), Some(properties))?;
+        let writer = ArrowWriter::try_new(
+            File::create_new(&in_progress)?,
+            schema.clone(),
+            Some(properties),
+        )?;
         Ok(OpenFile {
             shape: shape.clone(),
             day,
@@ -97,12 +109,18 @@ impl Drop for OpenFile {
 
 /// Removes what a crash left unfinished.
 pub(super) fn sweep(dir: &Path) {
-    let folders = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    for file in folders(dir).flat_map(|service| folders(&service).collect::<Vec<_>>()).flat_map(|day| {
-        let files: Vec<PathBuf> = folders(&day).collect();
-        files
-    }) {
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let below = |folder: PathBuf| {
+        fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    for file in below(dir.to_owned()).flat_map(below).flat_map(below) {
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if name.starts_with('.') && name.ends_with(IN_PROGRESS) {
             tracing::info!(file = %file.display(), "removing an unfinished file of the feature log");
             let _ = fs::remove_file(&file);
@@ -112,6 +130,11 @@ pub(super) fn sweep(dir: &Path) {
 
 /// `YYYY-MM-DD` of a number of days since 1970-01-01.
 fn date(day: i64) -> String {
-    let time = day.checked_mul(86_400).and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| format!("{day}"), |time| time.strftime("%Y-%m-%d").to_string())
+    let time = day
+        .checked_mul(86_400)
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(
+        || format!("{day}"),
+        |time| time.strftime("%Y-%m-%d").to_string(),
+    )
 }

@@ -16,7 +16,11 @@ pub struct MemoryLog {
 
 impl MemoryLog {
     pub fn new(capacity: usize) -> MemoryLog {
-        MemoryLog { capacity, records: Mutex::default(), dropped: AtomicU64::new(0) }
+        MemoryLog {
+            capacity,
+            records: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }
     }
 
     /// What has been offered so far, in that order.

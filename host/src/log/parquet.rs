@@ -1,14 +1,15 @@
 //! The log as Parquet files, written by a thread of its own.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
+use super::columns::fault;
 use super::file::{OpenFile, sweep};
 use super::queue::Queue;
 use super::{FeatureLog, Record};
@@ -39,7 +40,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { queue_bytes: 64 << 20, file_rows: 1_000_000, file_bytes: 64 << 20, file_seconds: 60 }
+        Settings {
+            queue_bytes: 64 << 20,
+            file_rows: 1_000_000,
+            file_bytes: 64 << 20,
+            file_seconds: 60,
+        }
     }
 }
 
@@ -53,24 +59,42 @@ struct Shared {
     queue: Queue,
     written: AtomicU64,
     failed: AtomicU64,
+    /// How many of those a flush has told of.
+    told: AtomicU64,
 }
 
 impl ParquetLog {
     /// Removes what a crash left unfinished in `dir`, and starts the writer. From here on a disk that fails costs
     /// records, which are counted, and nothing else.
     pub fn open(dir: &Path, settings: Settings) -> Result<ParquetLog> {
-        let refused = |error: std::io::Error| Error::refused(format!("feature log in {}", dir.display()), error.to_string());
+        let refused = |error: std::io::Error| {
+            Error::refused(
+                format!("feature log in {}", dir.display()),
+                error.to_string(),
+            )
+        };
         std::fs::create_dir_all(dir).map_err(refused)?;
         sweep(dir);
         let shared = Arc::new(Shared {
             queue: Queue::new(settings.queue_bytes),
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         });
-        let mut writer =
-            Writer { shared: shared.clone(), dir: dir.to_owned(), settings, open: Vec::new(), complained: None };
-        let thread = std::thread::Builder::new().name("feature-log".to_owned()).spawn(move || writer.run());
-        Ok(ParquetLog { shared, writer: Some(thread.map_err(refused)?) })
+        let mut writer = Writer {
+            shared: shared.clone(),
+            dir: dir.to_owned(),
+            settings,
+            open: Vec::new(),
+            complained: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("feature-log".to_owned())
+            .spawn(move || writer.run());
+        Ok(ParquetLog {
+            shared,
+            writer: Some(thread.map_err(refused)?),
+        })
     }
 }
 
@@ -92,11 +116,13 @@ impl FeatureLog for ParquetLog {
     }
 
     fn flush(&self) -> Result<()> {
-        let before = self.failed();
         self.shared.queue.flush()?;
-        match self.failed() - before {
+        let failed = self.failed();
+        match failed.saturating_sub(self.shared.told.swap(failed, Ordering::Relaxed)) {
             0 => Ok(()),
-            lost => Err(Error::Internal(format!("the feature log could not write {lost} records"))),
+            lost => Err(Error::Internal(format!(
+                "the feature log could not write {lost} records"
+            ))),
         }
     }
 }
@@ -140,25 +166,46 @@ impl Writer {
 
     /// Appends records to the files they belong to, in batches of one file's.
     fn append(&mut self, records: Vec<Record>) {
-        let mut batch: Vec<Record> = Vec::new();
-        let mut rows = 0;
+        let mut batches: Vec<Vec<Record>> = Vec::new();
         for record in records {
-            let other = batch.last().is_some_and(|last| !same_file(last, &record));
-            if other || rows >= BATCH_ROWS {
-                self.append_batch(std::mem::take(&mut batch));
-                rows = 0;
+            if let Some(fault) = fault(&record) {
+                self.complain(1, &fault);
+                continue;
             }
-            rows += record.rows();
-            batch.push(record);
+            match batches
+                .iter_mut()
+                .find(|batch| same_file(&batch[0], &record))
+            {
+                Some(batch) => batch.push(record),
+                None => batches.push(vec![record]),
+            }
         }
-        self.append_batch(batch);
+        for mut batch in batches {
+            while !batch.is_empty() {
+                let mut rows = 0;
+                let fits = batch.iter().take_while(|record| {
+                    let first = rows == 0;
+                    rows += record.rows();
+                    first || rows <= BATCH_ROWS
+                });
+                let rest = batch.split_off(fits.count());
+                self.append_batch(std::mem::replace(&mut batch, rest));
+            }
+        }
     }
 
+    /// Appends records of one shape and day.
     fn append_batch(&mut self, records: Vec<Record>) {
-        let Some(first) = records.first() else { return };
-        let (shape, day) = (first.shape.clone(), day(first));
-        let lost = records.len() as u64;
-        let at = match self.open.iter().position(|file| Arc::ptr_eq(&file.shape, &shape) && file.day == day) {
+        let (shape, day, lost) = (
+            records[0].shape.clone(),
+            day(&records[0]),
+            records.len() as u64,
+        );
+        let at = match self
+            .open
+            .iter()
+            .position(|file| Arc::ptr_eq(&file.shape, &shape) && file.day == day)
+        {
             Some(at) => at,
             None => match OpenFile::create(&self.dir, &shape, day) {
                 Ok(file) => {
@@ -181,7 +228,10 @@ impl Writer {
 
     fn close_if(&mut self, wanted: impl Fn(&OpenFile, &Settings) -> bool) {
         let settings = &self.settings;
-        let closing: Vec<OpenFile> = self.open.extract_if(.., |file| wanted(file, settings)).collect();
+        let closing: Vec<OpenFile> = self
+            .open
+            .extract_if(.., |file| wanted(file, settings))
+            .collect();
         for file in closing {
             self.close(file);
         }
@@ -196,7 +246,7 @@ impl Writer {
     }
 
     /// Counts records that could not be written, and says so now and then.
-    fn complain(&mut self, records: u64, error: &ParquetError) {
+    fn complain(&mut self, records: u64, error: &dyn Display) {
         let failed = self.shared.failed.fetch_add(records, Ordering::Relaxed) + records;
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
             self.complained = Some(Instant::now());

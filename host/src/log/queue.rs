@@ -43,7 +43,12 @@ pub(super) struct Taken {
 
 impl Queue {
     pub fn new(limit: usize) -> Queue {
-        Queue { limit, state: Mutex::default(), work: Condvar::new(), flushed: Condvar::new() }
+        Queue {
+            limit,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            flushed: Condvar::new(),
+        }
     }
 
     /// False: the record was dropped. The lock is held for an append or for a swap, never while anybody writes.
@@ -75,14 +80,22 @@ impl Queue {
     /// Waits up to `patience` for something to do, and takes all there is.
     pub fn take(&self, patience: Duration) -> Taken {
         let mut state = self.state.lock();
-        let idle = |state: &State| state.asked == state.done && !state.stopping && state.bytes <= self.limit / 2;
+        let idle = |state: &State| {
+            state.asked == state.done && !state.stopping && state.bytes <= self.limit / 2
+        };
         if idle(&state) {
             self.work.wait_for(&mut state, patience);
         }
         state.bytes = 0;
-        let records = std::mem::take(&mut state.records);
+        // As much room as was needed this time: answers should not wait for the list to grow.
+        let room = Vec::with_capacity(state.records.len());
+        let records = std::mem::replace(&mut state.records, room);
         let flush = (state.asked != state.done).then_some(state.asked);
-        Taken { records, flush, stop: state.stopping }
+        Taken {
+            records,
+            flush,
+            stop: state.stopping,
+        }
     }
 
     /// The flushes up to this one are done.
@@ -101,7 +114,9 @@ impl Queue {
             self.flushed.wait(&mut state);
         }
         if state.done < mine {
-            return Err(Error::Internal("the feature log's writer has stopped".to_owned()));
+            return Err(Error::Internal(
+                "the feature log's writer has stopped".to_owned(),
+            ));
         }
         Ok(())
     }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, TimeUnit};
@@ -24,7 +25,11 @@ pub fn arrow_type(data_type: DataType) -> ArrowType {
 
 /// The Arrow field of a column, under another name where `name` gives one.
 pub fn arrow_field(name: Option<&str>, field: &Field) -> ArrowField {
-    ArrowField::new(name.unwrap_or(&field.name), arrow_type(field.data_type), field.nullable)
+    ArrowField::new(
+        name.unwrap_or(&field.name),
+        arrow_type(field.data_type),
+        field.nullable,
+    )
 }
 
 /// Timestamps as this project writes them.
@@ -47,18 +52,34 @@ pub fn to_array(block: &Block, field: &Field, slot: Slot) -> ArrayRef {
         return values(block, scalar, slot.index * rows, rows, nulls);
     }
     let lengths = (0..rows).map(|row| block.items(slot, row).len());
-    let first = if rows == 0 { 0 } else { block.items(slot, 0).start };
+    let first = if rows == 0 {
+        0
+    } else {
+        block.items(slot, 0).start
+    };
     let offsets = OffsetBuffer::from_lengths(lengths);
     let items = values(block, scalar, first, offsets[rows] as usize, None);
     Arc::new(ListArray::new(item_field(scalar), offsets, items, nulls))
 }
 
 /// `count` values of the scalar's pool, from `first` on.
-fn values(block: &Block, scalar: Scalar, first: usize, count: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+fn values(
+    block: &Block,
+    scalar: Scalar,
+    first: usize,
+    count: usize,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
     let range = first..first + count;
     match scalar {
-        Scalar::Float => Arc::new(Float64Array::new(ScalarBuffer::from(block.floats[range].to_vec()), nulls)),
-        Scalar::Integer => Arc::new(Int64Array::new(ScalarBuffer::from(block.integers[range].to_vec()), nulls)),
+        Scalar::Float => Arc::new(Float64Array::new(
+            ScalarBuffer::from(block.floats[range].to_vec()),
+            nulls,
+        )),
+        Scalar::Integer => Arc::new(Int64Array::new(
+            ScalarBuffer::from(block.integers[range].to_vec()),
+            nulls,
+        )),
         Scalar::Timestamp => {
             let micros = ScalarBuffer::from(block.integers[range].to_vec());
             Arc::new(TimestampMicrosecondArray::new(micros, nulls).with_timezone("UTC"))
@@ -68,8 +89,11 @@ fn values(block: &Block, scalar: Scalar, first: usize, count: usize, nulls: Opti
             Arc::new(BooleanArray::new(bits, nulls))
         }
         Scalar::Text | Scalar::Json => {
-            let offsets = OffsetBuffer::<i32>::from_lengths(range.clone().map(|at| block.text_at(at).len()));
-            let start = range.clone().next().map_or(0, |at| block.text_ends[at] as usize - block.text_at(at).len());
+            let offsets =
+                OffsetBuffer::<i32>::from_lengths(range.clone().map(|at| block.text_at(at).len()));
+            let start = range.clone().next().map_or(0, |at| {
+                block.text_ends[at] as usize - block.text_at(at).len()
+            });
             let bytes = &block.text.as_bytes()[start..start + offsets[count] as usize];
             Arc::new(StringArray::new(offsets, Buffer::from(bytes), nulls))
         }
@@ -95,8 +119,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::offline::from_arrays;
     use crate::block::samples::{any_block, every_type};
+    use crate::offline::from_arrays;
 
     proptest! {
         #[test]

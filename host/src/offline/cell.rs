@@ -12,7 +12,11 @@ use crate::schema::{Field, Scalar, Slot};
 /// RFC 3339, a list is a JSON array; an i64 may be written as a whole float (`4.0`).
 pub fn set(field: &Field, slot: Slot, text: &str, rows: &mut RowsBuilder) -> Result<(), String> {
     if text.is_empty() {
-        return if field.nullable { Ok(()) } else { Err("it is empty, and may not be null".to_owned()) };
+        return if field.nullable {
+            Ok(())
+        } else {
+            Err("it is empty, and may not be null".to_owned())
+        };
     }
     let scalar = field.data_type.scalar();
     if slot.many {
@@ -38,10 +42,18 @@ pub fn set(field: &Field, slot: Slot, text: &str, rows: &mut RowsBuilder) -> Res
     Ok(())
 }
 
-fn set_list(field: &Field, scalar: Scalar, slot: Slot, text: &str, rows: &mut RowsBuilder) -> Result<(), String> {
+fn set_list(
+    field: &Field,
+    scalar: Scalar,
+    slot: Slot,
+    text: &str,
+    rows: &mut RowsBuilder,
+) -> Result<(), String> {
     rows.begin_list(slot);
     match scalar {
-        Scalar::Boolean => items::<bool>(text, scalar)?.into_iter().for_each(|item| rows.push_boolean(item)),
+        Scalar::Boolean => items::<bool>(text, scalar)?
+            .into_iter()
+            .for_each(|item| rows.push_boolean(item)),
         Scalar::Integer => {
             for item in items::<i64>(text, scalar)? {
                 rows.push_integer(in_range(field, item as f64).map(|()| item)?);
@@ -52,31 +64,44 @@ fn set_list(field: &Field, scalar: Scalar, slot: Slot, text: &str, rows: &mut Ro
                 rows.push_float(in_range(field, item).map(|()| item)?);
             }
         }
-        Scalar::Text => items::<String>(text, scalar)?.iter().for_each(|item| rows.push_text(item)),
+        Scalar::Text => items::<String>(text, scalar)?
+            .iter()
+            .for_each(|item| rows.push_text(item)),
         Scalar::Timestamp => {
             for item in items::<String>(text, scalar)? {
                 rows.push_integer(parse_timestamp(&item)?);
             }
         }
-        Scalar::Json => items::<Box<RawValue>>(text, scalar)?.iter().for_each(|item| rows.push_text(item.get())),
+        Scalar::Json => items::<Box<RawValue>>(text, scalar)?
+            .iter()
+            .for_each(|item| rows.push_text(item.get())),
     }
     rows.end_list(slot);
     Ok(())
 }
 
 fn items<T: DeserializeOwned>(text: &str, scalar: Scalar) -> Result<Vec<T>, String> {
-    serde_json::from_str(text)
-        .map_err(|error| format!("\"{text}\" is no list<{}> such as a JSON array of them: {error}", scalar.name()))
+    serde_json::from_str(text).map_err(|error| {
+        format!(
+            "\"{text}\" is no list<{}> such as a JSON array of them: {error}",
+            scalar.name()
+        )
+    })
 }
 
 fn integer(text: &str) -> Option<i64> {
     let text = text.trim();
     // Tables with holes are often written with every integer as a float.
-    text.parse().ok().or_else(|| text.parse().ok().and_then(|float| whole(float).ok()))
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().and_then(|float| whole(float).ok()))
 }
 
 fn in_range(field: &Field, value: f64) -> Result<(), String> {
-    let (low, high) = (field.minimum.unwrap_or(f64::NEG_INFINITY), field.maximum.unwrap_or(f64::INFINITY));
+    let (low, high) = (
+        field.minimum.unwrap_or(f64::NEG_INFINITY),
+        field.maximum.unwrap_or(f64::INFINITY),
+    );
     if value < low || value > high {
         return Err(format!("{value} is outside its range {low} to {high}"));
     }
@@ -106,7 +131,12 @@ mod tests {
         let mut out = Vec::new();
         write_row(&rows.finish(), &schema, 0, &mut out);
         let text = String::from_utf8(out).unwrap();
-        Ok(text.strip_prefix("{\"a\":").unwrap().strip_suffix('}').unwrap().to_owned())
+        Ok(text
+            .strip_prefix("{\"a\":")
+            .unwrap()
+            .strip_suffix('}')
+            .unwrap()
+            .to_owned())
     }
 
     #[test]
@@ -120,15 +150,27 @@ mod tests {
             ("f64", "1e-3", "0.001"),
             ("f64", "NaN", "null"),
             ("text", "a\"b", r#""a\"b""#),
-            ("timestamp", "2013-01-01T10:00:00+01:00", "\"2013-01-01T09:00:00Z\""),
+            (
+                "timestamp",
+                "2013-01-01T10:00:00+01:00",
+                "\"2013-01-01T09:00:00Z\"",
+            ),
             ("json", "{\"b\": 1}", "{\"b\": 1}"),
             ("list<f64>", "[1, 2.5]", "[1.0,2.5]"),
             ("list<text>", "[\"a\"]", "[\"a\"]"),
             ("list<bool>", "[]", "[]"),
             ("list<json>", "[{}, 1]", "[{},1]"),
-            ("list<timestamp>", "[\"1970-01-01T00:00:00Z\"]", "[\"1970-01-01T00:00:00Z\"]"),
+            (
+                "list<timestamp>",
+                "[\"1970-01-01T00:00:00Z\"]",
+                "[\"1970-01-01T00:00:00Z\"]",
+            ),
         ] {
-            assert_eq!(read(data_type, text).as_deref(), Ok(expected), "{data_type} {text}");
+            assert_eq!(
+                read(data_type, text).as_deref(),
+                Ok(expected),
+                "{data_type} {text}"
+            );
         }
     }
 
@@ -138,11 +180,19 @@ mod tests {
             ("bool", "yes", "\"yes\" stands where bool belongs"),
             ("i64", "4.5", "\"4.5\" stands where i64 belongs"),
             ("i64", "NA", "\"NA\" stands where i64 belongs"),
-            ("i64", "10000000000000002", "outside its range -inf to 10000000000000000"),
+            (
+                "i64",
+                "10000000000000002",
+                "outside its range -inf to 10000000000000000",
+            ),
             ("f64", "1,5", "\"1,5\" stands where f64 belongs"),
             ("timestamp", "2013-01-01", "RFC 3339"),
             ("json", "{", "it is no JSON"),
-            ("list<i64>", "[1, null]", "is no list<i64> such as a JSON array"),
+            (
+                "list<i64>",
+                "[1, null]",
+                "is no list<i64> such as a JSON array",
+            ),
             ("list<f64>", "[1e17]", "outside its range"),
         ] {
             let message = read(data_type, text).unwrap_err();

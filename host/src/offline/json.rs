@@ -48,7 +48,9 @@ pub fn write_value(block: &Block, field: &Field, slot: Slot, row: usize, out: &m
 pub fn write_timestamp(micros: i64, out: &mut Vec<u8>) {
     // jiff ends 26 hours before the year 10000, and this is where the year 0 begins: RFC 3339 knows none below it.
     const FIRST: i64 = -62_167_219_200_000_000;
-    let time = jiff::Timestamp::from_microsecond(micros).ok().filter(|_| micros >= FIRST);
+    let time = jiff::Timestamp::from_microsecond(micros)
+        .ok()
+        .filter(|_| micros >= FIRST);
     // Writing to a vector cannot fail.
     let _ = match time {
         Some(time) => write!(out, "\"{time}\""),
@@ -69,8 +71,16 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
 /// The value at `index` of the scalar's pool.
 fn write_item(block: &Block, scalar: Scalar, index: usize, out: &mut Vec<u8>) {
     match scalar {
-        Scalar::Boolean => out.extend_from_slice(if block.boolean_item(index) { b"true" } else { b"false" }),
-        Scalar::Integer => out.extend_from_slice(itoa::Buffer::new().format(block.integer_item(index)).as_bytes()),
+        Scalar::Boolean => out.extend_from_slice(if block.boolean_item(index) {
+            b"true"
+        } else {
+            b"false"
+        }),
+        Scalar::Integer => out.extend_from_slice(
+            itoa::Buffer::new()
+                .format(block.integer_item(index))
+                .as_bytes(),
+        ),
         Scalar::Float => write_float(block.float_item(index), out),
         Scalar::Text => write_text(block.text_at(index), out),
         Scalar::Timestamp => write_timestamp(block.integer_item(index), out),
@@ -78,7 +88,13 @@ fn write_item(block: &Block, scalar: Scalar, index: usize, out: &mut Vec<u8>) {
             let text = block.text_at(index);
             match is_json(text) {
                 // A line break between JSON's tokens would end a line of NDJSON; within a string there can be none.
-                Ok(()) => out.extend(text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte })),
+                Ok(()) => out.extend(text.bytes().map(|byte| {
+                    if matches!(byte, b'\n' | b'\r') {
+                        b' '
+                    } else {
+                        byte
+                    }
+                })),
                 // A transform may have answered anything.
                 Err(_) => write_text(text, out),
             }
@@ -103,13 +119,21 @@ mod tests {
         let mut out = Vec::new();
         write_row(&rows.finish(), &schema, 0, &mut out);
         let text = String::from_utf8(out).unwrap();
-        text.strip_prefix(r#"{"a \"b\"":"#).unwrap().strip_suffix('}').unwrap().to_owned()
+        text.strip_prefix(r#"{"a \"b\"":"#)
+            .unwrap()
+            .strip_suffix('}')
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
     fn each_type() {
         let float = |value_: f64| value("f64", move |rows, slot| rows.set_float(slot, value_));
-        let time = |micros: i64| value("timestamp", move |rows, slot| rows.set_integer(slot, micros));
+        let time = |micros: i64| {
+            value("timestamp", move |rows, slot| {
+                rows.set_integer(slot, micros)
+            })
+        };
         let json = |text: &str| value("json", |rows, slot| rows.set_text(slot, text));
         let list = value("list<timestamp>", |rows, slot| {
             rows.begin_list(slot);
@@ -126,16 +150,28 @@ mod tests {
             (float(5e-324), "5e-324"),
             (float(f64::NAN), "null"),
             (float(f64::NEG_INFINITY), "null"),
-            (value("i64", |rows, slot| rows.set_integer(slot, i64::MIN)), "-9223372036854775808"),
-            (value("bool", |rows, slot| rows.set_boolean(slot, true)), "true"),
-            (value("text", |rows, slot| rows.set_text(slot, "a\n\u{1}\"é")), r#""a\n\u0001\"é""#),
+            (
+                value("i64", |rows, slot| rows.set_integer(slot, i64::MIN)),
+                "-9223372036854775808",
+            ),
+            (
+                value("bool", |rows, slot| rows.set_boolean(slot, true)),
+                "true",
+            ),
+            (
+                value("text", |rows, slot| rows.set_text(slot, "a\n\u{1}\"é")),
+                r#""a\n\u0001\"é""#,
+            ),
             (time(1_357_035_300_000_000), "\"2013-01-01T10:15:00Z\""),
             (time(1_357_035_300_000_100), "\"2013-01-01T10:15:00.0001Z\""),
             (time(253_402_207_199_000_000), "\"9999-12-30T21:59:59Z\""),
             (time(253_402_207_201_000_000), "253402207201000000"),
             (time(-62_167_219_200_000_000), "\"0000-01-01T00:00:00Z\""),
             (time(i64::MIN), "-9223372036854775808"),
-            (list, "[\"1970-01-01T00:00:00Z\",\"1969-12-31T23:59:59.999999Z\"]"),
+            (
+                list,
+                "[\"1970-01-01T00:00:00Z\",\"1969-12-31T23:59:59.999999Z\"]",
+            ),
             (json("{\"a\":\n[1, 2.0]}"), "{\"a\": [1, 2.0]}"),
             (json("{"), "\"{\""),
         ] {

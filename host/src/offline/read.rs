@@ -27,19 +27,35 @@ pub struct Reader {
 
 /// Opens a file whose name ends in `.parquet`, `.csv`, `.ndjson` or `.jsonl`.
 pub fn open(path: &Path, schema: &Schema) -> Result<Reader> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let file = || File::open(path).map_err(|error| Error::invalid(shown(path), format!("cannot be opened: {error}")));
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default();
+    let file = || {
+        File::open(path)
+            .map_err(|error| Error::invalid(shown(path), format!("cannot be opened: {error}")))
+    };
     match extension.to_ascii_lowercase().as_str() {
         "parquet" => parquet::open(file()?, shown(path), schema),
         "csv" => csv::open(file()?, shown(path), schema),
         "ndjson" | "jsonl" => Ok(ndjson::open(file()?, shown(path), schema)),
-        _ => Err(Error::invalid(shown(path), "rows are read from files named .parquet, .csv, .ndjson or .jsonl")),
+        _ => Err(Error::invalid(
+            shown(path),
+            "rows are read from files named .parquet, .csv, .ndjson or .jsonl",
+        )),
     }
 }
 
 impl Reader {
-    fn new(blocks: impl Iterator<Item = Result<Block>> + Send + 'static, rows_hint: Option<u64>) -> Reader {
-        Reader { blocks: Box::new(blocks), rows_hint, failed: false }
+    fn new(
+        blocks: impl Iterator<Item = Result<Block>> + Send + 'static,
+        rows_hint: Option<u64>,
+    ) -> Reader {
+        Reader {
+            blocks: Box::new(blocks),
+            rows_hint,
+            failed: false,
+        }
     }
 
     /// How many rows the file says it has.
@@ -65,22 +81,35 @@ impl Iterator for Reader {
 fn match_columns(file: &str, there: &[String], schema: &Schema) -> Result<Vec<Option<usize>>> {
     let mut places = Vec::with_capacity(schema.len());
     for field in schema.fields() {
-        let mut found = there.iter().enumerate().filter(|(_, name)| **name == field.name).map(|(at, _)| at);
+        let mut found = there
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| **name == field.name)
+            .map(|(at, _)| at);
         let place = found.next();
         if found.next().is_some() {
-            return Err(Error::invalid(file, format!("it has two columns \"{}\"", field.name)));
+            return Err(Error::invalid(
+                file,
+                format!("it has two columns \"{}\"", field.name),
+            ));
         }
         if place.is_none() && !field.nullable {
             let there = listed("column", there);
             let name = &field.name;
-            return Err(Error::invalid(file, format!("it has no column \"{name}\", which may not be null; {there}")));
+            return Err(Error::invalid(
+                file,
+                format!("it has no column \"{name}\", which may not be null; {there}"),
+            ));
         }
         places.push(place);
     }
     if !schema.is_empty() && places.iter().all(Option::is_none) {
         // All would be null: this is some other file.
         let (wanted, there) = (schema.names().join(", "), listed("column", there));
-        return Err(Error::invalid(file, format!("it has none of the columns {wanted}; {there}")));
+        return Err(Error::invalid(
+            file,
+            format!("it has none of the columns {wanted}; {there}"),
+        ));
     }
     Ok(places)
 }

@@ -39,7 +39,10 @@ struct Written(Column);
 pub fn serialize<S: Serializer>(schema: &Schema, serializer: S) -> Result<S::Ok, S::Error> {
     // TOML writes the plain values of a table before its tables: with some of each, the order would change.
     let plain = schema.fields().iter().all(|field| {
-        !field.nullable && field.doc.is_empty() && field.minimum.is_none() && field.maximum.is_none()
+        !field.nullable
+            && field.doc.is_empty()
+            && field.minimum.is_none()
+            && field.maximum.is_none()
     });
     let mut map = serializer.serialize_map(Some(schema.len()))?;
     for field in schema.fields() {
@@ -104,9 +107,16 @@ impl<'de> Deserialize<'de> for Written {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Written, E> {
-                let data_type = DataType::deserialize(serde::de::value::StrDeserializer::new(text))?;
+                let data_type =
+                    DataType::deserialize(serde::de::value::StrDeserializer::new(text))?;
                 let (nullable, doc, minimum, maximum) = (false, String::new(), None, None);
-                Ok(Written(Column { data_type, nullable, doc, minimum, maximum }))
+                Ok(Written(Column {
+                    data_type,
+                    nullable,
+                    doc,
+                    minimum,
+                    maximum,
+                }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Written, A::Error> {
@@ -129,16 +139,27 @@ pub fn check(schema: &Schema) -> Result<(), String> {
                 "column \"{name}\" has a name that is not of 1 to 128 letters, digits, underscores and hyphens"
             ));
         }
-        if schema.fields()[..at].iter().any(|before| before.name == *name) {
+        if schema.fields()[..at]
+            .iter()
+            .any(|before| before.name == *name)
+        {
             return Err(format!("column \"{name}\" is there twice"));
         }
         let ranged = field.minimum.is_some() || field.maximum.is_some();
         if ranged && !matches!(field.data_type.scalar(), Scalar::Float | Scalar::Integer) {
-            return Err(format!("column \"{name}\" is of type {}, which has no minimum or maximum", field.data_type));
+            return Err(format!(
+                "column \"{name}\" is of type {}, which has no minimum or maximum",
+                field.data_type
+            ));
         }
-        let (low, high) = (field.minimum.unwrap_or(f64::NEG_INFINITY), field.maximum.unwrap_or(f64::INFINITY));
+        let (low, high) = (
+            field.minimum.unwrap_or(f64::NEG_INFINITY),
+            field.maximum.unwrap_or(f64::INFINITY),
+        );
         if low.is_nan() || high.is_nan() || low > high {
-            return Err(format!("column \"{name}\" has a range from {low} to {high}"));
+            return Err(format!(
+                "column \"{name}\" has a range from {low} to {high}"
+            ));
         }
     }
     Ok(())
@@ -192,13 +213,28 @@ mod tests {
         };
         for (text, expected) in [
             (r#"{"columns":{"a":"float"}}"#, "no type \"float\""),
-            (r#"{"columns":{"a":{"nullable":true}}}"#, "missing field `type`"),
-            (r#"{"columns":{"a":{"type":"f64","null":true}}}"#, "unknown field `null`"),
+            (
+                r#"{"columns":{"a":{"nullable":true}}}"#,
+                "missing field `type`",
+            ),
+            (
+                r#"{"columns":{"a":{"type":"f64","null":true}}}"#,
+                "unknown field `null`",
+            ),
             (r#"{"columns":{"a":7}}"#, "expected a type such as"),
-            (r#"{"columns":{"a":"f64","a":"i64"}}"#, "\"a\" is there twice"),
+            (
+                r#"{"columns":{"a":"f64","a":"i64"}}"#,
+                "\"a\" is there twice",
+            ),
             (r#"{"columns":{"a.b":"f64"}}"#, "column \"a.b\" has a name"),
-            (r#"{"columns":{"a":{"type":"text","minimum":1}}}"#, "has no minimum"),
-            (r#"{"columns":{"a":{"type":"f64","minimum":2,"maximum":1}}}"#, "from 2 to 1"),
+            (
+                r#"{"columns":{"a":{"type":"text","minimum":1}}}"#,
+                "has no minimum",
+            ),
+            (
+                r#"{"columns":{"a":{"type":"f64","minimum":2,"maximum":1}}}"#,
+                "from 2 to 1",
+            ),
         ] {
             let message = refusal(text);
             assert!(message.contains(expected), "{message}");

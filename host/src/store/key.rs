@@ -40,7 +40,9 @@ pub fn append(block: &Block, parts: &[Part], row: usize, out: &mut Vec<u8>) -> b
 /// As [`encode`], where the parts lie in several blocks of as many rows.
 pub fn encode_across(parts: &[(&Block, Part)], row: usize, out: &mut Vec<u8>) -> bool {
     out.clear();
-    parts.iter().all(|(block, part)| part.append(block, row, out))
+    parts
+        .iter()
+        .all(|(block, part)| part.append(block, row, out))
 }
 
 impl Part {
@@ -57,7 +59,9 @@ impl Part {
                 out.extend_from_slice(text.as_bytes());
             }
             // Not reached: see `Part::of`. The bits are as good a key as any.
-            Pool::Floats => out.extend_from_slice(&block.float(self.slot, row).to_bits().to_le_bytes()),
+            Pool::Floats => {
+                out.extend_from_slice(&block.float(self.slot, row).to_bits().to_le_bytes())
+            }
         }
         true
     }
@@ -71,14 +75,25 @@ mod tests {
 
     #[test]
     fn keys_are_told_apart_and_null_is_none() {
-        let schema = schema(&[("a", "text", false), ("b", "text", true), ("n", "i64", false), ("c", "bool", false)]);
+        let schema = schema(&[
+            ("a", "text", false),
+            ("b", "text", true),
+            ("n", "i64", false),
+            ("c", "bool", false),
+        ]);
         let parts: Vec<Part> = (0..4).map(|at| Part::of(&schema, at)).collect();
-        let rows = [("ab", Some("c"), 1), ("a", Some("bc"), 1), ("abc", Some(""), 1), ("abc", Some(""), 2)];
+        let rows = [
+            ("ab", Some("c"), 1),
+            ("a", Some("bc"), 1),
+            ("abc", Some(""), 1),
+            ("abc", Some(""), 2),
+        ];
         let mut builder = RowsBuilder::new(&schema);
         for (a, b, n) in rows.into_iter().chain([("ab", None, 1)]) {
             builder.begin_row();
             builder.set_text(schema.slot(0), a);
-            b.into_iter().for_each(|b| builder.set_text(schema.slot(1), b));
+            b.into_iter()
+                .for_each(|b| builder.set_text(schema.slot(1), b));
             builder.set_integer(schema.slot(2), n);
             builder.set_boolean(schema.slot(3), true);
         }

@@ -16,8 +16,12 @@ pub struct MemoryStore {
 
 struct MemoryRows {
     name: String,
-    rows: RwLock<HashMap<Box<[u8]>, Box<[u8]>>>,
+    /// By key.
+    rows: RwLock<HashMap<Box<[u8]>, Value>>,
 }
+
+/// A stamped row.
+type Value = Box<[u8]>;
 
 impl MemoryStore {
     pub fn new() -> MemoryStore {
@@ -28,9 +32,12 @@ impl MemoryStore {
 impl OnlineStore for MemoryStore {
     fn view(&self, name: &str) -> Result<Arc<dyn ViewRows>> {
         let mut views = self.views.lock();
-        let rows = views
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(MemoryRows { name: name.to_owned(), rows: RwLock::default() }));
+        let rows = views.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(MemoryRows {
+                name: name.to_owned(),
+                rows: RwLock::default(),
+            })
+        });
         Ok(rows.clone())
     }
 
@@ -46,7 +53,9 @@ impl ViewRows for MemoryRows {
 
     fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let rows = self.rows.read();
-        let Some(value) = rows.get(key) else { return Ok(false) };
+        let Some(value) = rows.get(key) else {
+            return Ok(false);
+        };
         found(unstamped(value)?.1);
         Ok(true)
     }

@@ -38,7 +38,9 @@ pub fn encode(columns: &Schema, block: &Block, row: usize, times: Times, out: &m
             for item in items {
                 match slot.pool {
                     Pool::Floats => out.extend_from_slice(&block.float_item(item).to_le_bytes()),
-                    Pool::Integers => out.extend_from_slice(&block.integer_item(item).to_le_bytes()),
+                    Pool::Integers => {
+                        out.extend_from_slice(&block.integer_item(item).to_le_bytes())
+                    }
                     Pool::Booleans => out.push(u8::from(block.boolean_item(item))),
                     Pool::Text => write_text(block.text_at(item), out),
                 }
@@ -61,17 +63,30 @@ pub fn times(bytes: &[u8]) -> Result<Times> {
 
 /// Appends the row to `rows`, a builder of `into`: the same columns in the same order, of which more may be nullable
 /// (see [`View::looked_up`](crate::view::View::looked_up)). After an error the builder holds a row in part: drop it.
-pub fn decode(columns: &Schema, bytes: &[u8], into: &Schema, rows: &mut RowsBuilder) -> Result<Times> {
+pub fn decode(
+    columns: &Schema,
+    bytes: &[u8],
+    into: &Schema,
+    rows: &mut RowsBuilder,
+) -> Result<Times> {
     debug_assert_eq!(columns.len(), into.len());
     rows.begin_row();
     read(columns, Bytes(bytes), into, rows).ok_or_else(|| corrupt(bytes))
 }
 
-fn read(columns: &Schema, mut bytes: Bytes<'_>, into: &Schema, rows: &mut RowsBuilder) -> Option<Times> {
+fn read(
+    columns: &Schema,
+    mut bytes: Bytes<'_>,
+    into: &Schema,
+    rows: &mut RowsBuilder,
+) -> Option<Times> {
     let times = bytes.header()?;
     let validity = bytes.take(columns.layout().nullables.div_ceil(8))?;
     for (from, &to) in columns.slots().iter().zip(into.slots()) {
-        if from.validity.is_some_and(|ordinal| validity[ordinal / 8] & (1 << (ordinal % 8)) == 0) {
+        if from
+            .validity
+            .is_some_and(|ordinal| validity[ordinal / 8] & (1 << (ordinal % 8)) == 0)
+        {
             continue;
         }
         if from.many {
@@ -95,7 +110,10 @@ impl<'a> Bytes<'a> {
         if self.array::<1>()? != [VERSION] {
             return None;
         }
-        Some(Times { event: self.integer()?, arrival: self.integer()? })
+        Some(Times {
+            event: self.integer()?,
+            arrival: self.integer()?,
+        })
     }
 
     fn set_value(&mut self, pool: Pool, slot: Slot, rows: &mut RowsBuilder) -> Option<()> {
@@ -176,8 +194,13 @@ fn write_length(mut length: usize, out: &mut Vec<u8>) {
 
 fn corrupt(bytes: &[u8]) -> Error {
     Error::Store(match bytes.first() {
-        Some(&VERSION) => format!("a stored row of {} bytes is damaged, or of another schema", bytes.len()),
-        Some(version) => format!("a stored row is of version {version}; this program reads version {VERSION}"),
+        Some(&VERSION) => format!(
+            "a stored row of {} bytes is damaged, or of another schema",
+            bytes.len()
+        ),
+        Some(version) => {
+            format!("a stored row is of version {version}; this program reads version {VERSION}")
+        }
         None => "a stored row is empty".to_owned(),
     })
 }
@@ -190,11 +213,17 @@ mod tests {
     use crate::block::samples::{any_block, every_type, schema};
 
     fn nullable(schema: &Schema) -> Schema {
-        let field = |field: &crate::schema::Field| crate::schema::Field { nullable: true, ..field.clone() };
+        let field = |field: &crate::schema::Field| crate::schema::Field {
+            nullable: true,
+            ..field.clone()
+        };
         Schema::new(schema.fields().iter().map(field).collect())
     }
 
-    const TIMES: Times = Times { event: -5, arrival: i64::MAX };
+    const TIMES: Times = Times {
+        event: -5,
+        arrival: i64::MAX,
+    };
 
     proptest! {
         #[test]
@@ -236,7 +265,13 @@ mod tests {
     #[test]
     fn a_row_of_another_version_says_so() {
         let columns = schema(&[("a", "f64", false)]);
-        let error = decode(&columns, &[9, 0, 0], &columns, &mut RowsBuilder::new(&columns)).unwrap_err();
+        let error = decode(
+            &columns,
+            &[9, 0, 0],
+            &columns,
+            &mut RowsBuilder::new(&columns),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "the online store failed: a stored row is of version 9; this program reads version 1"
@@ -247,9 +282,24 @@ mod tests {
     #[test]
     #[ignore = "a measurement"]
     fn the_cost_of_a_row_of_ten_columns() {
-        let types = ["text", "i64", "f64", "f64", "f64", "timestamp", "text", "bool", "f64", "i64"];
+        let types = [
+            "text",
+            "i64",
+            "f64",
+            "f64",
+            "f64",
+            "timestamp",
+            "text",
+            "bool",
+            "f64",
+            "i64",
+        ];
         let names: Vec<String> = (0..10).map(|at| format!("c{at}")).collect();
-        let columns: Vec<_> = names.iter().zip(types).map(|(name, t)| (name.as_str(), t, true)).collect();
+        let columns: Vec<_> = names
+            .iter()
+            .zip(types)
+            .map(|(name, t)| (name.as_str(), t, true))
+            .collect();
         let columns = schema(&columns);
         let mut builder = RowsBuilder::new(&columns);
         builder.begin_row();
@@ -263,15 +313,25 @@ mod tests {
         }
         let mut bytes = Vec::new();
         encode(&columns, &builder.finish(), 0, TIMES, &mut bytes);
-        let start = std::time::Instant::now();
+        let start = cpu_time::ThreadTime::now();
         let rows = 1_000_000;
         for _ in 0..rows / 100 {
             let mut builder = RowsBuilder::new(&columns);
             for _ in 0..100 {
-                decode(&columns, std::hint::black_box(&bytes), &columns, &mut builder).unwrap();
+                decode(
+                    &columns,
+                    std::hint::black_box(&bytes),
+                    &columns,
+                    &mut builder,
+                )
+                .unwrap();
             }
             std::hint::black_box(builder);
         }
-        println!("decoding {} bytes: {:?} a row", bytes.len(), start.elapsed() / rows);
+        println!(
+            "decoding {} bytes: {:?} a row",
+            bytes.len(),
+            start.elapsed() / rows
+        );
     }
 }

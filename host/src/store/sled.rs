@@ -27,7 +27,10 @@ struct SledRows {
 
 impl SledStore {
     pub fn open(db: &sled::Db) -> SledStore {
-        SledStore { db: db.clone(), views: Mutex::default() }
+        SledStore {
+            db: db.clone(),
+            views: Mutex::default(),
+        }
     }
 }
 
@@ -37,8 +40,15 @@ impl OnlineStore for SledStore {
         if let Some(rows) = views.get(name) {
             return Ok(rows.clone());
         }
-        let tree = self.db.open_tree(format!("{TREE_PREFIX}{name}")).map_err(failed)?;
-        let rows = Arc::new(SledRows { name: name.to_owned(), tree, writing: Mutex::new(None) });
+        let tree = self
+            .db
+            .open_tree(format!("{TREE_PREFIX}{name}"))
+            .map_err(failed)?;
+        let rows = Arc::new(SledRows {
+            name: name.to_owned(),
+            tree,
+            writing: Mutex::new(None),
+        });
         views.insert(name.to_owned(), rows.clone());
         Ok(rows)
     }
@@ -54,7 +64,9 @@ impl ViewRows for SledRows {
     }
 
     fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let Some(value) = self.tree.get(key).map_err(failed)? else { return Ok(false) };
+        let Some(value) = self.tree.get(key).map_err(failed)? else {
+            return Ok(false);
+        };
         found(unstamped(&value)?.1);
         Ok(true)
     }
@@ -72,7 +84,9 @@ impl ViewRows for SledRows {
                 continue;
             }
             stamped(write, &mut value);
-            self.tree.insert(write.key, value.as_slice()).map_err(failed)?;
+            self.tree
+                .insert(write.key, value.as_slice())
+                .map_err(failed)?;
             written.stored += 1;
             if let (None, Some(count)) = (&old, count.as_mut()) {
                 *count += 1;

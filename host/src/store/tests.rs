@@ -20,7 +20,11 @@ fn read(rows: &dyn ViewRows, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn write<'a>(key: &'a str, event_time: i64, row: &'a str) -> Write<'a> {
-    Write { key: key.as_bytes(), event_time, row: row.as_bytes() }
+    Write {
+        key: key.as_bytes(),
+        event_time,
+        row: row.as_bytes(),
+    }
 }
 
 fn conforms(store: &dyn OnlineStore) {
@@ -29,11 +33,34 @@ fn conforms(store: &dyn OnlineStore) {
     assert_eq!((read(&*plane, b"a"), plane.count().unwrap()), (None, 0));
 
     // The newest event time stays, whatever the order; of equal ones the later arrival.
-    let all = [write("a", 5, "first"), write("b", -9, "b"), write("a", 4, "older"), write("a", 5, "again")];
-    assert_eq!(plane.put(&all).unwrap(), Written { stored: 3, outdated: 1 });
+    let all = [
+        write("a", 5, "first"),
+        write("b", -9, "b"),
+        write("a", 4, "older"),
+        write("a", 5, "again"),
+    ];
+    assert_eq!(
+        plane.put(&all).unwrap(),
+        Written {
+            stored: 3,
+            outdated: 1
+        }
+    );
     assert_eq!(read(&*plane, b"a").unwrap(), b"again");
-    assert_eq!(plane.put(&[write("a", i64::MIN, "oldest")]).unwrap(), Written { stored: 0, outdated: 1 });
-    assert_eq!(plane.put(&[write("a", 6, "")]).unwrap(), Written { stored: 1, outdated: 0 });
+    assert_eq!(
+        plane.put(&[write("a", i64::MIN, "oldest")]).unwrap(),
+        Written {
+            stored: 0,
+            outdated: 1
+        }
+    );
+    assert_eq!(
+        plane.put(&[write("a", 6, "")]).unwrap(),
+        Written {
+            stored: 1,
+            outdated: 0
+        }
+    );
     assert_eq!(read(&*plane, b"a").unwrap(), b"");
     assert_eq!(plane.put(&[]).unwrap(), Written::default());
 
@@ -46,13 +73,29 @@ fn conforms(store: &dyn OnlineStore) {
 
     airport.put(&[write("a", 0, "of the airport")]).unwrap();
     let reads = [
-        Read { view: &*airport, key: b"a" },
-        Read { view: &*airport, key: b"b" },
-        Read { view: &*plane, key: b"b" },
-        Read { view: &*airport, key: b"a" },
+        Read {
+            view: &*airport,
+            key: b"a",
+        },
+        Read {
+            view: &*airport,
+            key: b"b",
+        },
+        Read {
+            view: &*plane,
+            key: b"b",
+        },
+        Read {
+            view: &*airport,
+            key: b"a",
+        },
     ];
     let mut found = Vec::new();
-    store.get_many(&reads, &mut |at, row| found.push((at, String::from_utf8(row.to_vec()).unwrap()))).unwrap();
+    store
+        .get_many(&reads, &mut |at, row| {
+            found.push((at, String::from_utf8(row.to_vec()).unwrap()))
+        })
+        .unwrap();
     found.sort();
     let expected = [(0, "of the airport"), (2, "b"), (3, "of the airport")];
     assert_eq!(found, expected.map(|(at, row)| (at, row.to_owned())));
@@ -73,7 +116,10 @@ fn survives_a_crowd(store: &dyn OnlineStore) {
             });
         }
     });
-    assert_eq!((read(&*rows, b"a").unwrap(), rows.count().unwrap()), (b"399".to_vec(), 1));
+    assert_eq!(
+        (read(&*rows, b"a").unwrap(), rows.count().unwrap()),
+        (b"399".to_vec(), 1)
+    );
 }
 
 #[test]
@@ -93,14 +139,26 @@ fn sled_keeps_what_was_flushed() {
     let folder = tempfile::tempdir().unwrap();
     let db = ::sled::open(folder.path()).unwrap();
     let store = SledStore::open(&db);
-    store.view("plane").unwrap().put(&[write("a", 5, "kept"), write("b", 5, "kept too")]).unwrap();
+    store
+        .view("plane")
+        .unwrap()
+        .put(&[write("a", 5, "kept"), write("b", 5, "kept too")])
+        .unwrap();
     store.flush().unwrap();
     drop((store, db));
 
     let store = SledStore::open(&::sled::open(folder.path()).unwrap());
     let rows = store.view("plane").unwrap();
-    assert_eq!((read(&*rows, b"a").unwrap(), rows.count().unwrap()), (b"kept".to_vec(), 2));
-    assert_eq!(rows.put(&[write("a", 4, "older"), write("c", 0, "new")]).unwrap().outdated, 1);
+    assert_eq!(
+        (read(&*rows, b"a").unwrap(), rows.count().unwrap()),
+        (b"kept".to_vec(), 2)
+    );
+    assert_eq!(
+        rows.put(&[write("a", 4, "older"), write("c", 0, "new")])
+            .unwrap()
+            .outdated,
+        1
+    );
     assert_eq!(rows.count().unwrap(), 3);
 }
 
@@ -159,12 +217,19 @@ fn a_block_is_put_and_read_back() {
         builder.set_integer(columns.slot(0), id);
         builder.set_integer(columns.slot(1), at);
         builder.set_text(columns.slot(2), "EWR");
-        temp.into_iter().for_each(|temp| builder.set_float(columns.slot(3), temp));
+        temp.into_iter()
+            .for_each(|temp| builder.set_float(columns.slot(3), temp));
     }
     let block = builder.finish();
     let store = MemoryStore::new();
     let rows = store.view("weather").unwrap();
-    assert_eq!(put_block(&view, &*rows, &block, 99).unwrap(), Written { stored: 2, outdated: 1 });
+    assert_eq!(
+        put_block(&view, &*rows, &block, 99).unwrap(),
+        Written {
+            stored: 2,
+            outdated: 1
+        }
+    );
 
     let parts = [key::Part::of(columns, 2), key::Part::of(columns, 0)];
     let (mut found, mut key) = (RowsBuilder::new(columns), Vec::new());
@@ -172,16 +237,29 @@ fn a_block_is_put_and_read_back() {
         assert!(key::encode(&block, &parts, row, &mut key));
         let there = rows.get(&key, &mut |bytes| {
             let times = row::decode(columns, bytes, columns, &mut found).unwrap();
-            assert_eq!(times, row::Times { event: [20, 0, 10][row], arrival: 99 });
+            assert_eq!(
+                times,
+                row::Times {
+                    event: [20, 0, 10][row],
+                    arrival: 99
+                }
+            );
         });
         assert!(there.unwrap());
     }
-    assert!(found.finish().same_bits(&block.permuted(columns, &[0, 2]), columns));
+    assert!(
+        found
+            .finish()
+            .same_bits(&block.permuted(columns, &[0, 2]), columns)
+    );
 }
 
 #[test]
 fn statuses_have_one_spelling() {
     for status in Status::ALL {
-        assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{}\"", status.as_str()));
+        assert_eq!(
+            serde_json::to_string(&status).unwrap(),
+            format!("\"{}\"", status.as_str())
+        );
     }
 }

@@ -44,7 +44,6 @@ impl<T: Number> Regression<T> {
 /// What is done to the sums of a classification.
 #[derive(Debug)]
 pub(crate) struct Classification<T> {
-    pub classes: usize,
     pub base: Vec<T>,
     pub post: Post,
     /// Two classes, and every weight is given to one and the same of them.

@@ -10,8 +10,6 @@ pub(crate) trait Number:
     Datum + Copy + PartialOrd + Default + Add<Output = Self> + AddAssign + Div<Output = Self>
 {
     const NEG_INFINITY: Self;
-    const INFINITY: Self;
-    const NAN: Self;
 
     /// Rounds to nearest.
     fn from_f64(v: f64) -> Self;
@@ -48,8 +46,6 @@ macro_rules! number {
 
         impl Number for $t {
             const NEG_INFINITY: Self = <$t>::NEG_INFINITY;
-            const INFINITY: Self = <$t>::INFINITY;
-            const NAN: Self = <$t>::NAN;
 
             fn from_f64(v: f64) -> Self {
                 v as $t

@@ -138,7 +138,6 @@ impl Trees {
         let base: Vec<T> = self.base.iter().map(|&b| T::from_f64(b)).collect();
         let finish = match &self.classes {
             Some(c) => Finish::Classes(Classification {
-                classes: c.count,
                 base,
                 post: self.post,
                 binary: c.binary,

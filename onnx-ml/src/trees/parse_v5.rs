@@ -53,7 +53,7 @@ pub(crate) fn parse(node: &NodeProto) -> TractResult<Raw> {
     // Branch i of the file is node i here; leaves and the rest of membership chains are appended.
     let mut nodes = vec![RawNode::Leaf { first: 0, count: 0 }; n];
     let mut chains: Vec<(usize, Vec<f64>)> = vec![];
-    let mut child = |nodes: &mut Vec<RawNode>, name: &str, id: i64, leaf: bool| {
+    let child = |nodes: &mut Vec<RawNode>, name: &str, id: i64, leaf: bool| {
         let id = index(node, name, id)?;
         if !leaf {
             node.expect_attr(name, (id as usize) < n, || format!("node ids below {n}, got {id}"))?;

@@ -3,7 +3,13 @@
 use tidemill_sdk::prelude::*;
 
 /// Euros for one unit of each currency known. Fixed, so that a payment has the same features today and in training.
-const EUR_RATES: [(&str, f64); 5] = [("EUR", 1.0), ("USD", 0.92), ("GBP", 1.17), ("JPY", 0.0061), ("CHF", 1.04)];
+const EUR_RATES: [(&str, f64); 5] = [
+    ("EUR", 1.0),
+    ("USD", 0.92),
+    ("GBP", 1.17),
+    ("JPY", 0.0061),
+    ("CHF", 1.04),
+];
 
 /// Mean radius of the Earth in kilometres (IUGG, R₁).
 const EARTH_KM: f64 = 6_371.008_8;
@@ -62,8 +68,18 @@ pub struct Features {
 pub fn card_payment(payment: Payment) -> Result<Features, Refusal> {
     let amount_eur = payment.amount * eur_rate(payment.currency)?;
     let is = |category| payment.category == category;
-    let known = ["grocery", "fuel", "travel", "restaurant", "online", "gambling"];
-    let hour = payment.at.plus_minutes(payment.utc_offset_minutes.unwrap_or(0)).hour_of_day();
+    let known = [
+        "grocery",
+        "fuel",
+        "travel",
+        "restaurant",
+        "online",
+        "gambling",
+    ];
+    let hour = payment
+        .at
+        .plus_minutes(payment.utc_offset_minutes.unwrap_or(0))
+        .hour_of_day();
     Ok(Features {
         amount_eur,
         is_grocery: is("grocery"),
@@ -75,7 +91,10 @@ pub fn card_payment(payment: Payment) -> Result<Features, Refusal> {
         is_other: !known.contains(&payment.category),
         is_night: !(6.0..22.0).contains(&hour),
         km_from_home: km_from_home(&payment),
-        ratio_to_mean: payment.mean_amount_eur.filter(|mean| *mean > 0.0).map(|mean| amount_eur / mean),
+        ratio_to_mean: payment
+            .mean_amount_eur
+            .filter(|mean| *mean > 0.0)
+            .map(|mean| amount_eur / mean),
     })
 }
 
@@ -93,7 +112,10 @@ fn eur_rate(currency: &str) -> Result<f64, Refusal> {
 fn km_from_home(payment: &Payment) -> Option<f64> {
     let (lat, home_lat) = (payment.lat?.to_radians(), payment.home_lat?.to_radians());
     let (lon, home_lon) = (payment.lon?.to_radians(), payment.home_lon?.to_radians());
-    let (half_lat, half_lon) = (((lat - home_lat) / 2.0).sin(), ((lon - home_lon) / 2.0).sin());
+    let (half_lat, half_lon) = (
+        ((lat - home_lat) / 2.0).sin(),
+        ((lon - home_lon) / 2.0).sin(),
+    );
     let a = half_lat * half_lat + home_lat.cos() * lat.cos() * half_lon * half_lon;
     Some(2.0 * EARTH_KM * a.sqrt().min(1.0).asin())
 }
@@ -136,11 +158,40 @@ mod tests {
 
     #[test]
     fn one_category_is_hot() {
-        for category in ["grocery", "fuel", "travel", "restaurant", "online", "gambling", "opera", ""] {
-            let features = card_payment(Payment { category, ..payment() }).unwrap();
-            let Features { is_grocery, is_fuel, is_travel, is_restaurant, is_online, is_gambling, is_other, .. } =
-                features;
-            let hot = [is_grocery, is_fuel, is_travel, is_restaurant, is_online, is_gambling, is_other];
+        for category in [
+            "grocery",
+            "fuel",
+            "travel",
+            "restaurant",
+            "online",
+            "gambling",
+            "opera",
+            "",
+        ] {
+            let features = card_payment(Payment {
+                category,
+                ..payment()
+            })
+            .unwrap();
+            let Features {
+                is_grocery,
+                is_fuel,
+                is_travel,
+                is_restaurant,
+                is_online,
+                is_gambling,
+                is_other,
+                ..
+            } = features;
+            let hot = [
+                is_grocery,
+                is_fuel,
+                is_travel,
+                is_restaurant,
+                is_online,
+                is_gambling,
+                is_other,
+            ];
             assert_eq!(hot.iter().filter(|hot| **hot).count(), 1, "{category}");
         }
     }
@@ -149,7 +200,13 @@ mod tests {
     fn night_goes_by_local_time() {
         let night = |at: &str, utc_offset_minutes| {
             let at = at.parse().unwrap();
-            card_payment(Payment { at, utc_offset_minutes, ..payment() }).unwrap().is_night
+            card_payment(Payment {
+                at,
+                utc_offset_minutes,
+                ..payment()
+            })
+            .unwrap()
+            .is_night
         };
         assert!(night("2024-05-01T05:59:59.999999Z", None));
         assert!(!night("2024-05-01T06:00:00Z", None));
@@ -170,19 +227,50 @@ mod tests {
             ..payment()
         };
         let km = km_from_home(&quarter).unwrap();
-        assert!((km - EARTH_KM * std::f64::consts::FRAC_PI_2).abs() < 1e-9, "{km}");
-        assert_eq!(km_from_home(&Payment { home_lon: None, ..quarter }), None);
+        assert!(
+            (km - EARTH_KM * std::f64::consts::FRAC_PI_2).abs() < 1e-9,
+            "{km}"
+        );
+        assert_eq!(
+            km_from_home(&Payment {
+                home_lon: None,
+                ..quarter
+            }),
+            None
+        );
     }
 
     #[test]
     fn an_average_that_is_none_gives_no_ratio() {
-        let ratio = |mean_amount_eur| card_payment(Payment { mean_amount_eur, ..payment() }).unwrap().ratio_to_mean;
-        assert_eq!([ratio(None), ratio(Some(0.0)), ratio(Some(-1.0)), ratio(Some(50.0))], [None, None, None, Some(2.0)]);
+        let ratio = |mean_amount_eur| {
+            card_payment(Payment {
+                mean_amount_eur,
+                ..payment()
+            })
+            .unwrap()
+            .ratio_to_mean
+        };
+        assert_eq!(
+            [
+                ratio(None),
+                ratio(Some(0.0)),
+                ratio(Some(-1.0)),
+                ratio(Some(50.0))
+            ],
+            [None, None, None, Some(2.0)]
+        );
     }
 
     #[test]
     fn an_unknown_currency_is_refused() {
-        let refusal = card_payment(Payment { currency: "XAU", ..payment() }).unwrap_err();
-        assert_eq!(refusal.message(), "no rate for the currency `XAU`; there are EUR, USD, GBP, JPY, CHF");
+        let refusal = card_payment(Payment {
+            currency: "XAU",
+            ..payment()
+        })
+        .unwrap_err();
+        assert_eq!(
+            refusal.message(),
+            "no rate for the currency `XAU`; there are EUR, USD, GBP, JPY, CHF"
+        );
     }
 }

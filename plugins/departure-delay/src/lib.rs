@@ -26,8 +26,13 @@ pub struct Delay {
 /// Minutes between schedule and departure of a flight.
 #[transform]
 pub fn departure_delay(leg: Leg) -> Delay {
-    let minutes_late = leg.departed.map(|departed| departed.minutes_since(leg.scheduled));
-    Delay { minutes_late, is_late: minutes_late.is_some_and(|minutes| minutes > LATE) }
+    let minutes_late = leg
+        .departed
+        .map(|departed| departed.minutes_since(leg.scheduled));
+    Delay {
+        minutes_late,
+        is_late: minutes_late.is_some_and(|minutes| minutes > LATE),
+    }
 }
 
 #[cfg(test)]

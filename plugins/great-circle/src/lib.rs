@@ -39,8 +39,13 @@ pub fn great_circle(points: Points) -> Result<Way, Refusal> {
     let from_lon = within("from_lon", points.from_lon, 180.0)?;
     let to_lat = within("to_lat", points.to_lat, 90.0)?;
     let to_lon = within("to_lon", points.to_lon, 180.0)?;
-    let (Some(from_lat), Some(from_lon), Some(to_lat), Some(to_lon)) = (from_lat, from_lon, to_lat, to_lon) else {
-        return Ok(Way { km: None, bearing_deg: None });
+    let (Some(from_lat), Some(from_lon), Some(to_lat), Some(to_lon)) =
+        (from_lat, from_lon, to_lat, to_lon)
+    else {
+        return Ok(Way {
+            km: None,
+            bearing_deg: None,
+        });
     };
     Ok(Way {
         km: Some(haversine_km(from_lat, from_lon, to_lat, to_lon)),
@@ -62,7 +67,8 @@ fn within(name: &str, degrees: Option<f64>, limit: f64) -> Result<Option<f64>, R
 fn haversine_km(from_lat: f64, from_lon: f64, to_lat: f64, to_lon: f64) -> f64 {
     let half_lat = ((to_lat - from_lat).to_radians() / 2.0).sin();
     let half_lon = ((to_lon - from_lon).to_radians() / 2.0).sin();
-    let a = half_lat * half_lat + from_lat.to_radians().cos() * to_lat.to_radians().cos() * half_lon * half_lon;
+    let a = half_lat * half_lat
+        + from_lat.to_radians().cos() * to_lat.to_radians().cos() * half_lon * half_lon;
     // Rounding can carry the root of opposite points past 1.
     2.0 * EARTH_KM * a.sqrt().min(1.0).asin()
 }
@@ -108,7 +114,10 @@ mod tests {
         assert_near(way(0.0, 0.0, 0.0, -90.0), (quarter, 270.0));
         assert_near(way(-90.0, 0.0, 90.0, 0.0), (2.0 * quarter, 0.0));
         // Newark to Houston.
-        assert_near(way(40.6925, -74.168667, 29.984433, -95.341442), (2253.92, 244.06));
+        assert_near(
+            way(40.6925, -74.168667, 29.984433, -95.341442),
+            (2253.92, 244.06),
+        );
     }
 
     #[test]
@@ -147,7 +156,13 @@ mod tests {
                 (4, "to_lon is NaN, outside -180 to 180 degrees"),
             ]
         );
-        assert_eq!(answer.column::<Option<f64>>("km"), [Some(0.0), None, None, None, None]);
-        assert_eq!(answer.column::<Option<f64>>("bearing_deg"), [Some(0.0), None, None, None, None]);
+        assert_eq!(
+            answer.column::<Option<f64>>("km"),
+            [Some(0.0), None, None, None, None]
+        );
+        assert_eq!(
+            answer.column::<Option<f64>>("bearing_deg"),
+            [Some(0.0), None, None, None, None]
+        );
     }
 }

@@ -38,7 +38,12 @@ pub struct Calendar {
 #[transform]
 pub fn local_calendar(moment: Moment) -> Result<Calendar, Refusal> {
     let Some(name) = moment.zone else {
-        return Ok(Calendar { hour_sin: None, hour_cos: None, weekday_sin: None, weekday_cos: None });
+        return Ok(Calendar {
+            hour_sin: None,
+            hour_cos: None,
+            weekday_sin: None,
+            weekday_cos: None,
+        });
     };
     // jiff parses a zone once and keeps it. This is no memory that could change an answer: a zone does not change.
     let Ok(zone) = TimeZone::get(name) else {
@@ -46,10 +51,18 @@ pub fn local_calendar(moment: Moment) -> Result<Calendar, Refusal> {
     };
     let utc = jiff::Timestamp::from_microsecond(moment.at.micros())?;
     let local = zone.to_datetime(utc);
-    let hour = f64::from(local.hour()) + f64::from(local.minute()) / 60.0 + f64::from(local.second()) / 3600.0;
+    let hour = f64::from(local.hour())
+        + f64::from(local.minute()) / 60.0
+        + f64::from(local.second()) / 3600.0;
     let (hour_sin, hour_cos) = circle(hour / 24.0);
-    let (weekday_sin, weekday_cos) = circle(f64::from(local.weekday().to_monday_zero_offset()) / 7.0);
-    Ok(Calendar { hour_sin, hour_cos, weekday_sin, weekday_cos })
+    let (weekday_sin, weekday_cos) =
+        circle(f64::from(local.weekday().to_monday_zero_offset()) / 7.0);
+    Ok(Calendar {
+        hour_sin,
+        hour_cos,
+        weekday_sin,
+        weekday_cos,
+    })
 }
 
 /// Sine and cosine of a part of the whole turn.
@@ -66,12 +79,20 @@ mod tests {
     /// The local hour and weekday that lie behind the four numbers.
     #[track_caller]
     fn read_back(at: &str, zone: &str) -> (f64, f64) {
-        let moment = Moment { at: at.parse().unwrap(), zone: Some(zone) };
+        let moment = Moment {
+            at: at.parse().unwrap(),
+            zone: Some(zone),
+        };
         let calendar = local_calendar(moment).unwrap();
-        let part = |sin: Option<f64>, cos: Option<f64>| sin.unwrap().atan2(cos.unwrap()).rem_euclid(TAU) / TAU;
+        let part = |sin: Option<f64>, cos: Option<f64>| {
+            sin.unwrap().atan2(cos.unwrap()).rem_euclid(TAU) / TAU
+        };
         let rounded = |value: f64| (value * 3600.0).round() / 3600.0;
         let hour = rounded(part(calendar.hour_sin, calendar.hour_cos) * 24.0);
-        (hour, rounded(part(calendar.weekday_sin, calendar.weekday_cos) * 7.0))
+        (
+            hour,
+            rounded(part(calendar.weekday_sin, calendar.weekday_cos) * 7.0),
+        )
     }
 
     const SATURDAY: f64 = 5.0;
@@ -80,41 +101,86 @@ mod tests {
 
     #[test]
     fn spring_forward_in_new_york() {
-        assert_eq!(read_back("2013-03-10T06:59:59Z", "America/New_York"), (1.0 + 3599.0 / 3600.0, SUNDAY));
-        assert_eq!(read_back("2013-03-10T07:00:00Z", "America/New_York"), (3.0, SUNDAY));
-        assert_eq!(read_back("2013-03-10T04:30:00Z", "America/New_York"), (23.5, SATURDAY));
+        assert_eq!(
+            read_back("2013-03-10T06:59:59Z", "America/New_York"),
+            (1.0 + 3599.0 / 3600.0, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-03-10T07:00:00Z", "America/New_York"),
+            (3.0, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-03-10T04:30:00Z", "America/New_York"),
+            (23.5, SATURDAY)
+        );
     }
 
     #[test]
     fn fall_back_in_new_york() {
-        assert_eq!(read_back("2013-11-03T05:30:00Z", "America/New_York"), (1.5, SUNDAY));
-        assert_eq!(read_back("2013-11-03T06:30:00Z", "America/New_York"), (1.5, SUNDAY));
-        assert_eq!(read_back("2013-11-04T04:30:00Z", "America/New_York"), (23.5, SUNDAY));
-        assert_eq!(read_back("2013-11-04T05:00:00Z", "America/New_York"), (0.0, MONDAY));
+        assert_eq!(
+            read_back("2013-11-03T05:30:00Z", "America/New_York"),
+            (1.5, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-11-03T06:30:00Z", "America/New_York"),
+            (1.5, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-11-04T04:30:00Z", "America/New_York"),
+            (23.5, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-11-04T05:00:00Z", "America/New_York"),
+            (0.0, MONDAY)
+        );
     }
 
     #[test]
     fn the_south_half_hours_and_no_daylight_saving() {
         // Sydney leaves daylight saving on 2013-04-07.
-        assert_eq!(read_back("2013-04-06T15:30:00Z", "Australia/Sydney"), (2.5, SUNDAY));
-        assert_eq!(read_back("2013-04-06T16:30:00Z", "Australia/Sydney"), (2.5, SUNDAY));
-        assert_eq!(read_back("2013-07-01T00:00:00Z", "Asia/Kolkata"), (5.5, MONDAY));
-        assert_eq!(read_back("2013-03-10T12:00:00Z", "America/Phoenix"), (5.0, SUNDAY));
-        assert_eq!(read_back("2013-07-01T12:00:00Z", "America/Phoenix"), (5.0, MONDAY));
+        assert_eq!(
+            read_back("2013-04-06T15:30:00Z", "Australia/Sydney"),
+            (2.5, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-04-06T16:30:00Z", "Australia/Sydney"),
+            (2.5, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-07-01T00:00:00Z", "Asia/Kolkata"),
+            (5.5, MONDAY)
+        );
+        assert_eq!(
+            read_back("2013-03-10T12:00:00Z", "America/Phoenix"),
+            (5.0, SUNDAY)
+        );
+        assert_eq!(
+            read_back("2013-07-01T12:00:00Z", "America/Phoenix"),
+            (5.0, MONDAY)
+        );
     }
 
     #[test]
     fn long_ago_and_far_ahead() {
         // Local mean time before the railways: New York at −4:56:02.
-        assert_eq!(read_back("1850-01-01T04:56:02Z", "America/New_York"), (0.0, 1.0));
+        assert_eq!(
+            read_back("1850-01-01T04:56:02Z", "America/New_York"),
+            (0.0, 1.0)
+        );
         // Beyond the table, the rule goes on.
-        assert_eq!(read_back("2200-07-01T12:00:00Z", "America/New_York"), (8.0, 1.0));
+        assert_eq!(
+            read_back("2200-07-01T12:00:00Z", "America/New_York"),
+            (8.0, 1.0)
+        );
     }
 
     #[test]
     fn fractions_of_a_second_are_dropped() {
         let at = |at: &str| read_back(at, "UTC").0;
-        assert_eq!(at("2013-01-01T00:00:01.999999Z"), at("2013-01-01T00:00:01Z"));
+        assert_eq!(
+            at("2013-01-01T00:00:01.999999Z"),
+            at("2013-01-01T00:00:01Z")
+        );
         assert_eq!(at("1969-12-31T23:59:59.5Z"), at("1969-12-31T23:59:59Z"));
     }
 
@@ -127,10 +193,21 @@ mod tests {
         ]);
         assert_eq!(
             answer.refusals(),
-            [(2, "no time zone `Atlantis/Capital`; zones have names like America/New_York")]
+            [(
+                2,
+                "no time zone `Atlantis/Capital`; zones have names like America/New_York"
+            )]
         );
-        for (column, expected) in [("hour_sin", 0.0), ("hour_cos", 1.0), ("weekday_sin", 0.0), ("weekday_cos", 1.0)] {
-            assert_eq!(answer.column::<Option<f64>>(column), [Some(expected), None, None]);
+        for (column, expected) in [
+            ("hour_sin", 0.0),
+            ("hour_cos", 1.0),
+            ("weekday_sin", 0.0),
+            ("weekday_cos", 1.0),
+        ] {
+            assert_eq!(
+                answer.column::<Option<f64>>(column),
+                [Some(expected), None, None]
+            );
         }
     }
 }

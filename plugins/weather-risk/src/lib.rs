@@ -32,14 +32,29 @@ pub struct Risk {
 /// weights are chosen by hand; a model learns what the number is worth.
 #[transform]
 pub fn weather_risk(weather: Weather) -> Risk {
-    let Weather { temp, wind_speed, wind_gust, precip, visib } = weather;
+    let Weather {
+        temp,
+        wind_speed,
+        wind_gust,
+        precip,
+        visib,
+    } = weather;
     let sight = visib.map_or(0.0, |miles| 0.5 * ((10.0 - miles) / 10.0).clamp(0.0, 1.0));
     let rain = precip.map_or(0.0, |inches| 0.6 * (inches / 0.3).clamp(0.0, 1.0));
-    let strongest = [wind_speed, wind_gust].into_iter().flatten().reduce(f64::max);
+    let strongest = [wind_speed, wind_gust]
+        .into_iter()
+        .flatten()
+        .reduce(f64::max);
     let wind = strongest.map_or(0.0, |mph| 0.5 * ((mph - 15.0) / 35.0).clamp(0.0, 1.0));
     let falls = precip.is_some_and(|inches| inches > 0.0);
-    let ice = if falls && temp.is_some_and(|fahrenheit| fahrenheit <= 32.0) { 0.3 } else { 0.0 };
-    Risk { risk: 1.0 - (1.0 - sight) * (1.0 - rain) * (1.0 - wind) * (1.0 - ice) }
+    let ice = if falls && temp.is_some_and(|fahrenheit| fahrenheit <= 32.0) {
+        0.3
+    } else {
+        0.0
+    };
+    Risk {
+        risk: 1.0 - (1.0 - sight) * (1.0 - rain) * (1.0 - wind) * (1.0 - ice),
+    }
 }
 
 #[cfg(test)]
@@ -76,11 +91,17 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_adds_nothing() {
-        assert_eq!(run::<weather_risk>(rows![{}, { temp: 10 }]), rows![{ risk: 0 }, { risk: 0 }]);
+        assert_eq!(
+            run::<weather_risk>(rows![{}, { temp: 10 }]),
+            rows![{ risk: 0 }, { risk: 0 }]
+        );
     }
 
     #[test]
     fn frost_alone_is_no_ice_and_good_sight_has_an_end() {
-        assert_eq!(run::<weather_risk>(rows![{ temp: 10, precip: 0, visib: 25, wind_speed: -3 }]), rows![{ risk: 0 }]);
+        assert_eq!(
+            run::<weather_risk>(rows![{ temp: 10, precip: 0, visib: 25, wind_speed: -3 }]),
+            rows![{ risk: 0 }]
+        );
     }
 }

@@ -31,7 +31,9 @@ fn implementation(item: &DeriveInput, side: Side) -> Result<TokenStream> {
     let lifetime = lifetime(&item.generics, side)?;
     let columns = columns::read(columns::named(&item.data, &item.ident, side.name())?)?;
     if side == Side::Input {
-        columns.iter().try_for_each(|column| borrowed(&column.r#type))?;
+        columns
+            .iter()
+            .try_for_each(|column| borrowed(&column.r#type))?;
     }
     let (constants, checks) = (constants(&columns, side), checks(&columns));
     let (name, private) = (&item.ident, private());
@@ -88,13 +90,21 @@ fn lifetime(generics: &Generics, side: Side) -> Result<Option<Lifetime>> {
     let mut found = None;
     for parameter in &generics.params {
         match parameter {
-            GenericParam::Lifetime(parameter) if found.is_none() => found = Some(parameter.lifetime.clone()),
+            GenericParam::Lifetime(parameter) if found.is_none() => {
+                found = Some(parameter.lifetime.clone())
+            }
             GenericParam::Lifetime(parameter) => {
-                let message = format!("an {} has at most one lifetime: that of the block it borrows from", side.name());
+                let message = format!(
+                    "an {} has at most one lifetime: that of the block it borrows from",
+                    side.name()
+                );
                 return Err(Error::new(parameter.span(), message));
             }
             GenericParam::Type(_) | GenericParam::Const(_) => {
-                let message = format!("an {} cannot be generic: each column has one type", side.name());
+                let message = format!(
+                    "an {} cannot be generic: each column has one type",
+                    side.name()
+                );
                 return Err(Error::new(parameter.span(), message));
             }
         }
@@ -105,8 +115,14 @@ fn lifetime(generics: &Generics, side: Side) -> Result<Option<Lifetime>> {
 /// Says what to write instead of `&'static str`, where the compiler would only speak of lifetimes.
 fn borrowed(r#type: &Type) -> Result<()> {
     match r#type {
-        Type::Reference(reference) if reference.lifetime.as_ref().is_some_and(|life| life.ident == "static") => {
-            let message = "an Input borrows from the block: give the struct a lifetime, and write `&'a …`";
+        Type::Reference(reference)
+            if reference
+                .lifetime
+                .as_ref()
+                .is_some_and(|life| life.ident == "static") =>
+        {
+            let message =
+                "an Input borrows from the block: give the struct a lifetime, and write `&'a …`";
             Err(Error::new(reference.span(), message))
         }
         _ => Ok(()),
@@ -119,14 +135,22 @@ fn constants(columns: &[Column], side: Side) -> TokenStream {
         Side::Input => quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::SHAPE),
         Side::Output => quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::SHAPE),
     });
-    let fields = columns.iter().map(|Column { name, doc, minimum, maximum, .. }| {
-        let bound = |bound: &Option<syn::Expr>| match bound {
-            Some(bound) => quote!(::core::option::Option::Some((#bound) as f64)),
-            None => quote!(::core::option::Option::None),
-        };
-        let (minimum, maximum) = (bound(minimum), bound(maximum));
-        quote!(#private::Field { name: #name, doc: #doc, minimum: #minimum, maximum: #maximum })
-    });
+    let fields = columns.iter().map(
+        |Column {
+             name,
+             doc,
+             minimum,
+             maximum,
+             ..
+         }| {
+            let bound = |bound: &Option<syn::Expr>| match bound {
+                Some(bound) => quote!(::core::option::Option::Some(#bound)),
+                None => quote!(::core::option::Option::None),
+            };
+            let (minimum, maximum) = (bound(minimum), bound(maximum));
+            quote!(#private::Field { name: #name, doc: #doc, minimum: #minimum, maximum: #maximum })
+        },
+    );
     quote! {
         const SHAPES: &'static [#private::Shape] = &[#(#shapes),*];
         const FIELDS: &'static [#private::Field] = &[#(#fields),*];
@@ -137,13 +161,15 @@ fn constants(columns: &[Column], side: Side) -> TokenStream {
 fn checks(columns: &[Column]) -> TokenStream {
     let private = private();
     let checks = columns.iter().filter_map(|Column { r#type, minimum, maximum, .. }| {
-        let (first, last) = (minimum.as_ref().or(maximum.as_ref())?, maximum.as_ref().or(minimum.as_ref())?);
-        let ascending = quote_spanned!(first.span()=>
-            assert!((#first) as f64 <= (#last) as f64, "the range of a field goes from `min` up to `max`")
-        );
+        let bound = minimum.as_ref().or(maximum.as_ref())?;
+        let ascending = minimum.as_ref().zip(maximum.as_ref()).map(|(minimum, maximum)| {
+            quote_spanned! {bound.span()=>
+                const _: () = assert!(#minimum <= #maximum, "the range of a field goes from `min` up to `max`");
+            }
+        });
         let ranged = quote_spanned!(r#type.span()=> ranged::<#r#type>());
         Some(quote! {
-            const _: () = #ascending;
+            #ascending
             const _: fn() = || {
                 fn ranged<T: #private::Ranged>() {}
                 #ranged
@@ -174,10 +200,13 @@ fn write(columns: &[Column]) -> TokenStream {
         let write = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::write);
         quote!(#write(#member, writer, const { #private::Slot::of(Self::SHAPES, #position) }, row))
     });
-    let skips = columns.iter().enumerate().map(|(position, Column { r#type, .. })| {
-        let skip = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::skip);
-        quote!(#skip(writer, const { #private::Slot::of(Self::SHAPES, #position) }))
-    });
+    let skips = columns
+        .iter()
+        .enumerate()
+        .map(|(position, Column { r#type, .. })| {
+            let skip = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::skip);
+            quote!(#skip(writer, const { #private::Slot::of(Self::SHAPES, #position) }))
+        });
     quote! {
         #[inline]
         fn write(self, writer: &mut #private::Writer, row: usize) {

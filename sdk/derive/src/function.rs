@@ -1,7 +1,7 @@
 //! `#[transform]`.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::quote;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
@@ -9,7 +9,8 @@ use syn::{Error, FnArg, GenericParam, ItemFn, LitStr, Result, ReturnType, Signat
 
 pub fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let Ok(function) = syn::parse2::<ItemFn>(item.clone()) else {
-        let error = Error::new(Span::call_site(), "`#[transform]` goes on a function").into_compile_error();
+        let error =
+            Error::new(Span::call_site(), "`#[transform]` goes on a function").into_compile_error();
         return quote!(#item #error);
     };
     // The function stays, also beside an error, so that one mistake is told once.
@@ -30,41 +31,28 @@ fn transform(options: TokenStream, function: &ItemFn) -> Result<TokenStream> {
     let private = quote!(::tidemill_sdk::__private);
     let type_doc = format!("The transform [`{}`](fn@{ident}) as a type.", name);
 
-    // A mistake in a type is told where the author wrote it.
-    let lifetimes = &function.sig.generics;
-    let takes = quote_spanned!(input.span()=> takes::<#input>);
-    let gives = quote_spanned!(output.span()=> gives::<#output>);
+    // The types are written out, so that a mistake in one is told where the author wrote it.
+    let (input, output) = (inferred(quote!(#input)), inferred(quote!(#output)));
     Ok(quote! {
         #[doc = #type_doc]
         #[allow(non_camel_case_types, dead_code)]
         #vis struct #ident {}
 
         const _: () = {
-            #[allow(dead_code)]
-            fn __types #lifetimes () {
-                fn takes<'block, T: #private::Input<'block>>() {}
-                fn gives<T: #private::Outcome>() {}
-                #takes();
-                #gives();
-            }
-
             #[automatically_derived]
-            impl #private::Transform for #ident {
-                fn describe() -> #private::Description {
-                    #private::describe(#ident, #private::About {
-                        name: #name,
-                        version: #version,
-                        doc: #doc,
-                        package: ::core::concat!(
-                            ::core::env!("CARGO_PKG_NAME"), " ", ::core::env!("CARGO_PKG_VERSION")
-                        ),
-                    })
-                }
+            impl #private::Function for #ident {
+                const ABOUT: #private::About = #private::About {
+                    name: #name,
+                    version: #version,
+                    doc: #doc,
+                    package: ::core::concat!(
+                        ::core::env!("CARGO_PKG_NAME"), " ", ::core::env!("CARGO_PKG_VERSION")
+                    ),
+                };
 
-                fn transform(
-                    rows: &#private::Block,
-                ) -> ::core::result::Result<#private::Answer, #private::Failure> {
-                    #private::run(rows, #ident)
+                #[inline]
+                fn enter<'block, V: #private::Visitor<'block>>(visitor: V) -> V::Given {
+                    visitor.visit::<#input, #output>(#ident)
                 }
             }
 
@@ -74,28 +62,63 @@ fn transform(options: TokenStream, function: &ItemFn) -> Result<TokenStream> {
     })
 }
 
+/// A type with its lifetimes left to be inferred: those of the author's function have no name elsewhere.
+fn inferred(r#type: TokenStream) -> TokenStream {
+    let mut after_quote = false;
+    let infer = |token| match token {
+        TokenTree::Ident(ident) if std::mem::take(&mut after_quote) && ident != "static" => {
+            Ident::new("_", ident.span()).into()
+        }
+        TokenTree::Group(group) => {
+            let mut inner = Group::new(group.delimiter(), inferred(group.stream()));
+            inner.set_span(group.span());
+            inner.into()
+        }
+        token => {
+            after_quote = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+            token
+        }
+    };
+    r#type.into_iter().map(infer).collect()
+}
+
 /// The function's one argument and what it gives, or what is wrong with its signature.
 fn types(signature: &Signature) -> Result<(&Type, &Type)> {
     let refuse = |span: Span, message: &str| Err(Error::new(span, message));
     if let Some(token) = &signature.asyncness {
-        return refuse(token.span(), "a transform is not async: it has nothing to wait for");
+        return refuse(
+            token.span(),
+            "a transform is not async: it has nothing to wait for",
+        );
     }
     if let Some(token) = &signature.unsafety {
-        return refuse(token.span(), "a transform is not unsafe: the host calls it with any row");
+        return refuse(
+            token.span(),
+            "a transform is not unsafe: the host calls it with any row",
+        );
     }
     if let Some(abi) = &signature.abi {
-        return refuse(abi.span(), "a transform is an ordinary Rust function; the attribute makes the exports");
+        return refuse(
+            abi.span(),
+            "a transform is an ordinary Rust function; the attribute makes the exports",
+        );
     }
     for parameter in &signature.generics.params {
         if !matches!(parameter, GenericParam::Lifetime(_)) {
-            return refuse(parameter.span(), "a transform cannot be generic: each column has one type");
+            return refuse(
+                parameter.span(),
+                "a transform cannot be generic: each column has one type",
+            );
         }
     }
     let mut arguments = signature.inputs.iter();
     let input = match (arguments.next(), arguments.next()) {
         (Some(FnArg::Typed(argument)), None) => &*argument.ty,
         (Some(FnArg::Receiver(receiver)), _) => {
-            return refuse(receiver.span(), "a transform is a free function, not a method");
+            return refuse(
+                receiver.span(),
+                "a transform is a free function, not a method",
+            );
         }
         (Some(_), Some(second)) => {
             let message = "a transform takes one argument: put all columns into one struct with `#[derive(Input)]`";
@@ -107,7 +130,10 @@ fn types(signature: &Signature) -> Result<(&Type, &Type)> {
         }
     };
     match (input, &signature.output) {
-        (Type::Reference(reference), _) => refuse(reference.span(), "a transform takes its row by value, without `&`"),
+        (Type::Reference(reference), _) => refuse(
+            reference.span(),
+            "a transform takes its row by value, without `&`",
+        ),
         (_, ReturnType::Default) => {
             let message = "a transform returns a struct with `#[derive(Output)]`, or `Result<…, Refusal>` of it";
             refuse(signature.ident.span(), message)
@@ -129,7 +155,10 @@ impl Options {
             let option = match meta.path.get_ident().map(IdentExt::unraw) {
                 Some(ident) if ident == "name" => &mut options.name,
                 Some(ident) if ident == "version" => &mut options.version,
-                _ => return Err(meta.error("no such option; there are `name = \"…\"` and `version = \"…\"`")),
+                _ => {
+                    return Err(meta
+                        .error("no such option; there are `name = \"…\"` and `version = \"…\"`"));
+                }
             };
             *option = Some(meta.value()?.parse()?);
             Ok(())
@@ -141,7 +170,10 @@ impl Options {
     fn name(&self) -> Result<String> {
         let (name, span) = match &self.name {
             Some(literal) => (literal.value(), literal.span()),
-            None => (package("CARGO_PKG_NAME")?.replace('_', "-"), Span::call_site()),
+            None => (
+                package("CARGO_PKG_NAME")?.replace('_', "-"),
+                Span::call_site(),
+            ),
         };
         let mut chars = name.chars();
         let good = chars.next().is_some_and(|first| first.is_ascii_lowercase())
@@ -150,7 +182,8 @@ impl Options {
             "`{name}` cannot be the name of a transform, which is made of lower-case letters, digits and hyphens \
              and starts with a letter; write `#[transform(name = \"…\")]`"
         );
-        good.then_some(name).ok_or_else(|| Error::new(span, message))
+        good.then_some(name)
+            .ok_or_else(|| Error::new(span, message))
     }
 
     fn version(&self) -> Result<String> {
@@ -159,10 +192,16 @@ impl Options {
         };
         let version = literal.value();
         let core = version.split(['-', '+']).next().unwrap_or_default();
-        let numbers = core.split('.').map(|part| part.parse::<u64>().is_ok()).collect::<Vec<_>>();
+        let numbers = core
+            .split('.')
+            .map(|part| part.parse::<u64>().is_ok())
+            .collect::<Vec<_>>();
         match numbers == [true; 3] {
             true => Ok(version),
-            false => Err(Error::new(literal.span(), "a version is semantic, like `1.0.0`")),
+            false => Err(Error::new(
+                literal.span(),
+                "a version is semantic, like `1.0.0`",
+            )),
         }
     }
 }
@@ -170,7 +209,9 @@ impl Options {
 /// What Cargo tells of the author's package.
 fn package(variable: &str) -> Result<String> {
     std::env::var(variable).map_err(|_| {
-        let message = format!("Cargo did not set {variable}; write `#[transform(name = \"…\", version = \"…\")]`");
+        let message = format!(
+            "Cargo did not set {variable}; write `#[transform(name = \"…\", version = \"…\")]`"
+        );
         Error::new(Span::call_site(), message)
     })
 }

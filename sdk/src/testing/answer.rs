@@ -22,7 +22,11 @@ pub struct Answer {
 impl Answer {
     pub(super) fn new(answer: types::Answer, fields: Vec<types::Field>) -> Answer {
         let shapes = fields.iter().map(shape).collect();
-        let answer = Answer { fields, shapes, answer };
+        let answer = Answer {
+            fields,
+            shapes,
+            answer,
+        };
         for row in 0..answer.len() {
             for (position, field) in answer.fields.iter().enumerate() {
                 if answer.refusal(row).is_none() {
@@ -54,18 +58,29 @@ impl Answer {
             panic!("no output `{name}`; there are {}", tell_all(&self.fields));
         };
         let (found, asked) = (self.shapes[position], T::SHAPE);
-        assert!(found == asked, "`{name}` is {}, not {}", tell_type(found), tell_type(asked));
-        (0..self.len()).map(|row| T::read(&self.reader(), Slot::of(&self.shapes, position), row)).collect()
+        assert!(
+            found == asked,
+            "`{name}` is {}, not {}",
+            tell_type(found),
+            tell_type(asked)
+        );
+        (0..self.len())
+            .map(|row| T::read(&self.reader(), Slot::of(&self.shapes, position), row))
+            .collect()
     }
 
     /// The rows that were refused, and the words.
     pub fn refusals(&self) -> Vec<(usize, &str)> {
         let refusals = self.answer.refusals.iter();
-        refusals.map(|refusal| (refusal.row as usize, refusal.message.as_str())).collect()
+        refusals
+            .map(|refusal| (refusal.row as usize, refusal.message.as_str()))
+            .collect()
     }
 
     fn refusal(&self, row: usize) -> Option<&str> {
-        self.refusals().into_iter().find_map(|(refused, message)| (refused == row).then_some(message))
+        self.refusals()
+            .into_iter()
+            .find_map(|(refused, message)| (refused == row).then_some(message))
     }
 
     fn reader(&self) -> Reader<'_> {
@@ -74,7 +89,11 @@ impl Answer {
     }
 
     fn value(&self, position: usize, row: usize) -> Value {
-        let (reader, slot, shape) = (&self.reader(), Slot::of(&self.shapes, position), self.shapes[position]);
+        let (reader, slot, shape) = (
+            &self.reader(),
+            Slot::of(&self.shapes, position),
+            self.shapes[position],
+        );
         if shape.nullable && !reader.is_valid(slot.validity, row) {
             return Value::Null;
         }
@@ -86,18 +105,28 @@ impl Answer {
             (Scalar::Text, false) => <&str>::read(reader, slot, row).into(),
             (Scalar::Timestamp, false) => Timestamp::read(reader, slot, row).into(),
             (Scalar::Json, false) => json(Json::read(reader, slot, row)),
-            (Scalar::Boolean, true) => Bools::read(reader, slot, row).iter().collect::<Vec<_>>().into(),
+            (Scalar::Boolean, true) => Bools::read(reader, slot, row)
+                .iter()
+                .collect::<Vec<_>>()
+                .into(),
             (Scalar::Integer, true) => <&[i64]>::read(reader, slot, row).to_vec().into(),
             (Scalar::Float, true) => <&[f64]>::read(reader, slot, row).to_vec().into(),
-            (Scalar::Text, true) => Texts::read(reader, slot, row).iter().collect::<Vec<_>>().into(),
+            (Scalar::Text, true) => Texts::read(reader, slot, row)
+                .iter()
+                .collect::<Vec<_>>()
+                .into(),
             (Scalar::Timestamp, true) => <&[Timestamp]>::read(reader, slot, row).to_vec().into(),
-            (Scalar::Json, true) => Value::List(Jsons::read(reader, slot, row).iter().map(json).collect()),
+            (Scalar::Json, true) => {
+                Value::List(Jsons::read(reader, slot, row).iter().map(json).collect())
+            }
         }
     }
 
     fn row(&self, row: usize) -> Vec<(String, Value)> {
         let values = self.fields.iter().enumerate();
-        values.map(|(position, field)| (field.name.clone(), self.value(position, row))).collect()
+        values
+            .map(|(position, field)| (field.name.clone(), self.value(position, row)))
+            .collect()
     }
 }
 
@@ -107,11 +136,20 @@ impl PartialEq<Rows> for Answer {
         let same = |row: usize, expected: &Vec<(String, Value)>| {
             let found = self.row(row);
             let says = |(name, value): &(String, Value)| {
-                found.iter().any(|(other, found)| name == other && value.says(found))
+                found
+                    .iter()
+                    .any(|(other, found)| name == other && value.says(found))
             };
-            self.refusal(row).is_none() && expected.len() == found.len() && expected.iter().all(says)
+            self.refusal(row).is_none()
+                && expected.len() == found.len()
+                && expected.iter().all(says)
         };
-        expected.0.len() == self.len() && expected.0.iter().enumerate().all(|(row, expected)| same(row, expected))
+        expected.0.len() == self.len()
+            && expected
+                .0
+                .iter()
+                .enumerate()
+                .all(|(row, expected)| same(row, expected))
     }
 }
 
@@ -124,7 +162,10 @@ impl fmt::Debug for Answer {
                 Some(message) => writeln!(f, "    refused: {message:?},")?,
                 None => {
                     let values = self.row(row);
-                    let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+                    let values: Vec<String> = values
+                        .iter()
+                        .map(|(name, value)| format!("{name}: {value:?}"))
+                        .collect();
                     writeln!(f, "    {{ {} }},", values.join(", "))?;
                 }
             }

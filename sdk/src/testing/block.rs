@@ -12,12 +12,24 @@ pub fn encode(rows: &Rows, fields: &[Field]) -> Block {
     let shapes: Vec<Shape> = fields.iter().map(shape).collect();
     let mut writer = Writer::new(rows.0.len(), &shapes, Layout::of(&shapes));
     for (number, row) in rows.0.iter().enumerate() {
-        if let Some((name, _)) = row.iter().find(|(name, _)| fields.iter().all(|field| field.name != *name)) {
-            panic!("row {number}: no input `{name}`; there are {}", tell_all(fields));
+        if let Some((name, _)) = row
+            .iter()
+            .find(|(name, _)| fields.iter().all(|field| field.name != *name))
+        {
+            panic!(
+                "row {number}: no input `{name}`; there are {}",
+                tell_all(fields)
+            );
         }
         for (position, field) in fields.iter().enumerate() {
-            let value = row.iter().find(|(name, _)| *name == field.name).map_or(&Value::Null, |(_, value)| value);
-            let place = Place { slot: Slot::of(&shapes, position), row: number };
+            let value = row
+                .iter()
+                .find(|(name, _)| *name == field.name)
+                .map_or(&Value::Null, |(_, value)| value);
+            let place = Place {
+                slot: Slot::of(&shapes, position),
+                row: number,
+            };
             check_range(field, value, number);
             if !place.put(&mut writer, field, value) {
                 panic!("row {number}: {value:?} is no value for {}", tell(field));
@@ -41,8 +53,12 @@ impl Place {
                 DataType::One(Scalar::Text | Scalar::Json) => <&str>::skip(writer, self.slot),
                 DataType::One(_) => {}
             },
-            (DataType::One(scalar), value) => return self.put_one(writer, field.nullable, scalar, value),
-            (DataType::Many(scalar), Value::List(items)) => return self.put_many(writer, field.nullable, scalar, items),
+            (DataType::One(scalar), value) => {
+                return self.put_one(writer, field.nullable, scalar, value);
+            }
+            (DataType::Many(scalar), Value::List(items)) => {
+                return self.put_many(writer, field.nullable, scalar, items);
+            }
             _ => return false,
         }
         true
@@ -59,7 +75,13 @@ impl Place {
         }
     }
 
-    fn put_many(&self, writer: &mut Writer, nullable: bool, scalar: Scalar, items: &[Value]) -> bool {
+    fn put_many(
+        &self,
+        writer: &mut Writer,
+        nullable: bool,
+        scalar: Scalar,
+        items: &[Value],
+    ) -> bool {
         fn all<'v, T>(items: &'v [Value], item: fn(&'v Value) -> Option<T>) -> Option<Vec<T>> {
             items.iter().map(item).collect()
         }
@@ -69,7 +91,11 @@ impl Place {
             Scalar::Float => self.write(writer, nullable, all(items, float)),
             Scalar::Text => self.write(writer, nullable, all(items, text)),
             Scalar::Timestamp => self.write(writer, nullable, all(items, timestamp)),
-            Scalar::Json => self.write(writer, nullable, all(items, |item| text(item).map(Json::new))),
+            Scalar::Json => self.write(
+                writer,
+                nullable,
+                all(items, |item| text(item).map(Json::new)),
+            ),
         }
     }
 
@@ -123,7 +149,8 @@ fn timestamp(value: &Value) -> Option<Timestamp> {
 /// Panics where a number lies outside the range its column promises.
 pub fn check_range(field: &Field, value: &Value, row: usize) {
     let outside = |number: f64| {
-        field.minimum.is_some_and(|minimum| number < minimum) || field.maximum.is_some_and(|maximum| number > maximum)
+        field.minimum.is_some_and(|minimum| number < minimum)
+            || field.maximum.is_some_and(|maximum| number > maximum)
     };
     if float(value).is_some_and(outside) {
         panic!("row {row}: {value:?} is out of range for {}", tell(field));
@@ -144,15 +171,31 @@ pub fn shape(field: &Field) -> Shape {
         DataType::One(scalar) => (one(scalar), false),
         DataType::Many(scalar) => (one(scalar), true),
     };
-    Shape { scalar, many, nullable: field.nullable }
+    Shape {
+        scalar,
+        many,
+        nullable: field.nullable,
+    }
 }
 
 /// A column in words: `risk: f64 or null, at least 0, at most 1. Its doc.`
 pub fn tell(field: &Field) -> String {
-    let doc = if field.doc.is_empty() { String::new() } else { format!(". {}", field.doc.replace('\n', " ")) };
-    let minimum = field.minimum.map_or(String::new(), |minimum| format!(", at least {minimum}"));
-    let maximum = field.maximum.map_or(String::new(), |maximum| format!(", at most {maximum}"));
-    format!("{}: {}{minimum}{maximum}{doc}", field.name, tell_type(shape(field)))
+    let doc = if field.doc.is_empty() {
+        String::new()
+    } else {
+        format!(". {}", field.doc.replace('\n', " "))
+    };
+    let minimum = field
+        .minimum
+        .map_or(String::new(), |minimum| format!(", at least {minimum}"));
+    let maximum = field
+        .maximum
+        .map_or(String::new(), |maximum| format!(", at most {maximum}"));
+    format!(
+        "{}: {}{minimum}{maximum}{doc}",
+        field.name,
+        tell_type(shape(field))
+    )
 }
 
 pub fn tell_type(shape: Shape) -> String {
@@ -164,10 +207,22 @@ pub fn tell_type(shape: Shape) -> String {
         shape::Scalar::Timestamp => "timestamp",
         shape::Scalar::Json => "json",
     };
-    let name = if shape.many { format!("list<{name}>") } else { name.to_owned() };
-    if shape.nullable { name + " or null" } else { name }
+    let name = if shape.many {
+        format!("list<{name}>")
+    } else {
+        name.to_owned()
+    };
+    if shape.nullable {
+        name + " or null"
+    } else {
+        name
+    }
 }
 
 pub fn tell_all(fields: &[Field]) -> String {
-    fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
+    fields
+        .iter()
+        .map(|field| field.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

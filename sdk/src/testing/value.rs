@@ -38,6 +38,12 @@ impl FromIterator<Vec<(String, Value)>> for Rows {
 }
 
 impl Rows {
+    /// These rows, and then those.
+    pub fn and(mut self, those: Rows) -> Rows {
+        self.0.extend(those.0);
+        self
+    }
+
     /// The name of a column from the tokens of one: `r#type` and `"type"` are `type`.
     #[doc(hidden)]
     pub fn name(tokens: &str) -> String {
@@ -49,15 +55,16 @@ impl Value {
     /// Whether both say the same, whatever the type it was written in: `1` and `1.0`, a moment and its text.
     pub(super) fn says(&self, other: &Value) -> bool {
         match (self, other) {
-            (Value::Float(one), Value::Float(other)) => one == other || (one.is_nan() && other.is_nan()),
-            (Value::Float(float), Value::Integer(integer)) | (Value::Integer(integer), Value::Float(float)) => {
-                *float == *integer as f64
+            (Value::Float(one), Value::Float(other)) => {
+                one == other || (one.is_nan() && other.is_nan())
             }
-            (Value::Timestamp(moment), Value::Text(text)) | (Value::Text(text), Value::Timestamp(moment)) => {
-                text.parse() == Ok(*moment)
-            }
+            (Value::Float(float), Value::Integer(integer))
+            | (Value::Integer(integer), Value::Float(float)) => *float == *integer as f64,
+            (Value::Timestamp(moment), Value::Text(text))
+            | (Value::Text(text), Value::Timestamp(moment)) => text.parse() == Ok(*moment),
             (Value::List(one), Value::List(other)) => {
-                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.says(other))
+                one.len() == other.len()
+                    && one.iter().zip(other).all(|(one, other)| one.says(other))
             }
             _ => self == other,
         }
@@ -122,7 +129,10 @@ impl fmt::Debug for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("rows![\n")?;
         for row in &self.0 {
-            let values: Vec<String> = row.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            let values: Vec<String> = row
+                .iter()
+                .map(|(name, value)| format!("{name}: {value:?}"))
+                .collect();
             writeln!(f, "    {{ {} }},", values.join(", "))?;
         }
         f.write_str("]")

@@ -62,16 +62,27 @@ pub fn build(options: &BuildOptions, say: &mut dyn FnMut(&str)) -> Result<Vec<Bu
 }
 
 fn write(package: &Package, artifact: &Artifact, options: &BuildOptions) -> Result<Built> {
-    let name = if options.examples { artifact.name.replace('_', "-") } else { package.name.clone() };
-    let module = fs::read(&artifact.path).with_context(|| format!("cannot read {}", artifact.path.display()))?;
+    let name = if options.examples {
+        artifact.name.replace('_', "-")
+    } else {
+        package.name.clone()
+    };
+    let module = fs::read(&artifact.path)
+        .with_context(|| format!("cannot read {}", artifact.path.display()))?;
     let bytes = component::encode(&module, &name)?;
-    let path = options.target_dir.join("components").join(format!("{name}.wasm"));
+    let path = options
+        .target_dir
+        .join("components")
+        .join(format!("{name}.wasm"));
     replace(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Built {
         name,
         version: (!options.examples).then(|| package.version.clone()),
         path,
-        digest: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
         size: bytes.len() as u64,
     })
 }
@@ -85,8 +96,18 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn told(built: &Built) -> String {
-    let Built { name, path, digest, size, .. } = built;
-    format!("{name}: {:.1} KB, sha256 {digest}, {}", *size as f64 / 1000.0, path.display())
+    let Built {
+        name,
+        path,
+        digest,
+        size,
+        ..
+    } = built;
+    format!(
+        "{name}: {:.1} KB, sha256 {digest}, {}",
+        *size as f64 / 1000.0,
+        path.display()
+    )
 }
 
 /// The folder of a file; `.` for a bare name, whose parent is the empty path.

@@ -15,30 +15,47 @@ pub enum SdkSource {
 
 /// Words that cannot name a Rust library: keywords, and crates that come with Rust.
 const TAKEN: [&str; 52] = [
-    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate", "do",
-    "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
-    "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "std", "struct",
-    "super", "test", "trait", "true", "try", "type", "typeof", "unsafe", "use", "where", "while",
+    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue",
+    "core", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen",
+    "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv",
+    "pub", "ref", "return", "self", "static", "std", "struct", "super", "test", "trait", "true",
+    "try", "type", "typeof", "unsafe", "use", "where", "while",
 ];
 
 /// Writes a project that builds, tests and registers as it stands into `folder`, which must be empty or not yet there.
 pub fn new_project(folder: &Path, name: &str, sdk: SdkSource) -> Result<()> {
     check_name(name)?;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
-        bail!("{} is there already, and not empty; choose another folder", folder.display());
+        bail!(
+            "{} is there already, and not empty; choose another folder",
+            folder.display()
+        );
     }
     let dependency = match sdk {
         SdkSource::Version(version) => format!("{version:?}"),
         SdkSource::Path(path) => {
-            let path = path.canonicalize().with_context(|| format!("there is no SDK at {}", path.display()))?;
+            let path = path
+                .canonicalize()
+                .with_context(|| format!("there is no SDK at {}", path.display()))?;
             format!("{{ path = {:?} }}", path.display().to_string())
         }
     };
-    let manifest = MANIFEST.replace("{name}", name).replace("{sdk}", &dependency);
-    let manifest = if in_workspace(folder) { manifest + OWN_WORKSPACE } else { manifest };
+    let manifest = MANIFEST
+        .replace("{name}", name)
+        .replace("{sdk}", &dependency);
+    let manifest = if in_workspace(folder) {
+        manifest + OWN_WORKSPACE
+    } else {
+        manifest
+    };
     let library = LIBRARY.replace("{function}", &name.replace('-', "_"));
-    let files = [("Cargo.toml", manifest), ("src/lib.rs", library), (".gitignore", "/target\n".into())];
-    fs::create_dir_all(folder.join("src")).with_context(|| format!("cannot make {}", folder.display()))?;
+    let files = [
+        ("Cargo.toml", manifest),
+        ("src/lib.rs", library),
+        (".gitignore", "/target\n".into()),
+    ];
+    fs::create_dir_all(folder.join("src"))
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     for (file, text) in files {
         let path = folder.join(file);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -48,9 +65,13 @@ pub fn new_project(folder: &Path, name: &str, sdk: SdkSource) -> Result<()> {
 
 fn check_name(name: &str) -> Result<()> {
     let good = name.starts_with(|char: char| char.is_ascii_lowercase())
-        && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
+        && name
+            .chars()
+            .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
     if !good {
-        bail!("`{name}` cannot be the name of a transform: lower-case letters, digits and hyphens, a letter first");
+        bail!(
+            "`{name}` cannot be the name of a transform: lower-case letters, digits and hyphens, a letter first"
+        );
     }
     if TAKEN.contains(&name) {
         bail!("`{name}` is a word of Rust's own; choose another name");
@@ -61,8 +82,15 @@ fn check_name(name: &str) -> Result<()> {
 /// Whether Cargo would look for the project among the members of a workspace above it.
 fn in_workspace(folder: &Path) -> bool {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let manifests = folder.ancestors().skip(1).map(|above| fs::read_to_string(above.join("Cargo.toml")));
-    manifests.flatten().any(|manifest| manifest.lines().any(|line| line.trim_start().starts_with("[workspace")))
+    let manifests = folder
+        .ancestors()
+        .skip(1)
+        .map(|above| fs::read_to_string(above.join("Cargo.toml")));
+    manifests.flatten().any(|manifest| {
+        manifest
+            .lines()
+            .any(|line| line.trim_start().starts_with("[workspace"))
+    })
 }
 
 const OWN_WORKSPACE: &str = "

@@ -11,7 +11,13 @@ use crate::schema::Schema;
 
 pub(super) fn open(file: File, name: String, schema: &Schema) -> Reader {
     let reader = BufReader::with_capacity(1 << 18, file);
-    let mut rows = Rows { reader, name, schema: schema.clone(), line: Vec::new(), number: 0 };
+    let mut rows = Rows {
+        reader,
+        name,
+        schema: schema.clone(),
+        line: Vec::new(),
+        number: 0,
+    };
     Reader::new(std::iter::from_fn(move || rows.block().transpose()), None)
 }
 
@@ -32,13 +38,19 @@ impl Rows {
             let length = self
                 .reader
                 .read_until(b'\n', &mut self.line)
-                .map_err(|error| Error::invalid(format!("{}, line {}", self.name, self.number), error.to_string()))?;
+                .map_err(|error| {
+                    Error::invalid(
+                        format!("{}, line {}", self.name, self.number),
+                        error.to_string(),
+                    )
+                })?;
             if length == 0 {
                 break;
             }
             let line = self.line.trim_ascii();
             if !line.is_empty() {
-                decode_row(&self.schema, line, self.number, &mut rows).map_err(|error| self.in_file(error))?;
+                decode_row(&self.schema, line, self.number, &mut rows)
+                    .map_err(|error| self.in_file(error))?;
             }
         }
         Ok((rows.rows() > 0).then(|| rows.finish()))
@@ -46,7 +58,10 @@ impl Rows {
 
     fn in_file(&self, error: Error) -> Error {
         match error {
-            Error::Invalid { path, message } => Error::Invalid { path: format!("{}, {path}", self.name), message },
+            Error::Invalid { path, message } => Error::Invalid {
+                path: format!("{}, {path}", self.name),
+                message,
+            },
             other => other,
         }
     }

@@ -1,0 +1,171 @@
+//! Tree ensembles side by side with ONNX Runtime, in one run, one thread each, in CPU time of that thread.
+//!
+//! `cargo bench -p tidemill-onnx-ml`, with `ORT_DYLIB` naming the shared library out of the `onnxruntime` wheel, or
+//! `PYTHON` an interpreter that has the package. Without either it says so and ends.
+//!
+//! Columns, in µs a call: ONNX Runtime through its C interface; the direct path ([`tidemill_onnx_ml::fast_path`]);
+//! tract's plan with this crate's operators; and the bare cost of the memory reads, that is, summing as many words
+//! from as large an array at addresses known beforehand. The ratio is the direct path over ONNX Runtime.
+
+mod models;
+mod ort;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use prost::Message;
+use tidemill_onnx_ml::{Scores, fast_path, onnx};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+use models::{FEATURES, Random};
+
+fn main() {
+    let runtime = match ort::find().and_then(|path| ort::Runtime::load(&path)) {
+        Ok(runtime) => runtime,
+        Err(reason) => {
+            println!("skipped: no ONNX Runtime to compare with ({reason})");
+            return;
+        }
+    };
+    println!("ONNX Runtime {}; µs of CPU time a call, one thread", runtime.version);
+    println!(
+        "{:<34} {:>5} {:>10} {:>10} {:>7} {:>10} {:>9} {:>9}",
+        "model", "rows", "ort", "direct", "ratio", "tract", "reads", "same bits"
+    );
+    for (trees, depth, ragged, classifier) in [
+        (100, 6, false, false),
+        (500, 8, false, false),
+        (100, 6, false, true),
+        (500, 8, false, true),
+        (100, 12, true, false),
+    ] {
+        let kind = if classifier { "classifier" } else { "regressor" };
+        let shape = if ragged { "ragged to" } else { "depth" };
+        let name = format!("{trees} trees, {shape} {depth}, {kind}");
+        compare(&runtime, &name, &models::forest(trees, depth, ragged, classifier));
+    }
+    load_time();
+}
+
+fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProto) {
+    let bytes = proto.encode_to_vec();
+    let predictor = fast_path(proto).expect("a model of one tree operator");
+    let outputs: Vec<String> = predictor.outputs().iter().map(|(name, _)| name.clone()).collect();
+    let session = runtime.session(&bytes, predictor.input(), &outputs).expect("a session");
+    let plan = plan(proto).expect("a plan");
+    let data = models::rows(1000, &mut Random(7));
+    let columns = predictor.columns();
+    let facts = tidemill_onnx_ml::facts(proto);
+    for rows in [1usize, 10, 1000] {
+        // One row after another of the same thousand, so that no call repeats the last one's path.
+        let batch = |i: usize| {
+            let start = (i * rows) % 1000;
+            &data[start * FEATURES..(start + rows) * FEATURES]
+        };
+        let (mut theirs, mut ours) = (vec![], Scores::default());
+        let mut same = 0;
+        for i in 0..1000 / rows {
+            session.run(rows, batch(i), columns, &mut theirs).expect("a run");
+            predictor.run(rows, batch(i), &mut ours).expect("a run");
+            same += theirs.iter().zip(&ours.values).filter(|(a, b)| a.to_bits() == b.to_bits()).count();
+        }
+        let same = same as f64 / (1000 * columns) as f64;
+        let tensors: Vec<TValue> = (0..1000 / rows)
+            .map(|i| Tensor::from_shape(&[rows, FEATURES], batch(i)).expect("a tensor").into_tvalue())
+            .collect();
+        let reads = Reads::new(&predictor, facts.trees, facts.tree_nodes / facts.trees);
+        let mut timed = [f64::MAX; 4];
+        // Rounds of all four in turn, and the best of each: neighbours on the machine disturb all alike.
+        for _ in 0..7 {
+            let times = [
+                time(|i| session.run(rows, batch(i), columns, &mut theirs).expect("a run")),
+                time(|i| predictor.run(rows, batch(i), &mut ours).expect("a run")),
+                time(|i| drop(black_box(plan.run(tvec!(tensors[i % tensors.len()].clone())).expect("a run")))),
+                time(|i| drop(black_box(reads.rows(i, rows)))),
+            ];
+            timed.iter_mut().zip(times).for_each(|(best, time)| *best = best.min(time));
+        }
+        let [ort, direct, tract, reads] = timed;
+        println!(
+            "{name:<34} {rows:>5} {ort:>10.2} {direct:>10.2} {:>7.2} {tract:>10.2} {reads:>9.2} {:>8.1}%",
+            direct / ort,
+            same * 100.0
+        );
+    }
+}
+
+/// µs of this thread's CPU a call, over at least 60 ms.
+fn time(mut call: impl FnMut(usize)) -> f64 {
+    for i in 0..3 {
+        call(i);
+    }
+    let mut calls = 0;
+    let start = ThreadTime::now();
+    loop {
+        for _ in 0..8 {
+            call(calls);
+            calls += 1;
+        }
+        let spent = start.elapsed();
+        if spent > Duration::from_millis(60) {
+            return spent.as_secs_f64() * 1e6 / calls as f64;
+        }
+    }
+}
+
+/// The reads of a walk without the walk: eight bytes for each node on a path through each tree, at known places.
+struct Reads {
+    memory: Vec<u64>,
+    /// For each of 64 made-up rows.
+    places: Vec<Vec<u32>>,
+}
+
+impl Reads {
+    fn new(predictor: &tidemill_onnx_ml::Predictor, trees: usize, nodes_a_tree: usize) -> Reads {
+        let words = predictor.tree_bytes() / 8;
+        let mut random = Random(3);
+        let tree = words / trees;
+        let path = |random: &mut Random| {
+            let mut places = vec![];
+            for t in 0..trees {
+                // Breadth-first numbering of a complete tree of this size.
+                let mut at = 0;
+                while at < nodes_a_tree {
+                    places.push((t * tree + at.min(tree - 1)) as u32);
+                    at = 2 * at + 1 + (random.next() & 1) as usize;
+                }
+            }
+            places
+        };
+        Reads { memory: vec![1; words], places: (0..64).map(|_| path(&mut random)).collect() }
+    }
+
+    fn rows(&self, first: usize, rows: usize) -> u64 {
+        let mut sum = 0u64;
+        for r in 0..rows {
+            for &place in &self.places[(first + r) % self.places.len()] {
+                sum = sum.wrapping_add(self.memory[place as usize]);
+            }
+        }
+        sum
+    }
+}
+
+fn plan(proto: &tract_onnx::pb::ModelProto) -> TractResult<Arc<TypedRunnableModel>> {
+    onnx().parse(proto, None)?.model.into_optimized()?.into_runnable()
+}
+
+/// From the bytes of a file to something that scores.
+fn load_time() {
+    let bytes = models::forest(500, 8, false, true).encode_to_vec();
+    let decode = || tract_onnx::pb::ModelProto::decode(&bytes[..]).expect("a model");
+    let ms = |call: &dyn Fn()| {
+        (0..5).map(|_| { let start = ThreadTime::now(); call(); start.elapsed().as_secs_f64() * 1e3 }).fold(f64::MAX, f64::min)
+    };
+    println!("\nloading 500 trees of depth 8 ({:.1} MB), ms of CPU time, the file's bytes to a first score", bytes.len() as f64 / 1e6);
+    println!("  decoding the file alone   {:6.1}", ms(&|| drop(black_box(decode()))));
+    println!("  direct path               {:6.1}", ms(&|| drop(black_box(fast_path(&decode()).expect("trees")))));
+    println!("  tract's plan              {:6.1}", ms(&|| drop(black_box(plan(&decode()).expect("a plan")))));
+}

@@ -1,0 +1,29 @@
+//! What the tests stand on: components built once, and a server a test can have to itself or share.
+
+mod components;
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub use components::{guest, plugin};
+pub use server::{Answer, Server, cards, flights, guests, register_flights};
+
+/// A file of the checkout.
+pub fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// A file of the checkout, as text.
+pub fn text(path: &str) -> String {
+    std::fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A flight as the gate knows it. The weather of its hour is not in the store: its age is beyond three hours.
+pub fn flight() -> Value {
+    serde_json::json!({
+        "flight_id": "UA1545/2013-01-01/EWR", "carrier": "UA", "tailnum": "N14228", "origin": "EWR", "dest": "IAH",
+        "scheduled": "2013-01-01T05:15:00-05:00", "departed": "2013-01-01T05:17:00-05:00",
+    })
+}
