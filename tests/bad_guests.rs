@@ -41,15 +41,26 @@ fn fails_with(name: &str, cause: &str, detail: &str, frame: Option<&str>) {
     works(name);
     let mut problem = answer.json;
     let frames = problem["frames"].take();
-    let frames: Vec<&str> = frames.as_array().expect("frames").iter().filter_map(Value::as_str).collect();
+    let frames: Vec<&str> = frames
+        .as_array()
+        .expect("frames")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     match frame {
-        Some(frame) => assert!(frames.iter().any(|found| found.contains(frame)), "{name}: {frame} is not in {frames:?}"),
+        Some(frame) => assert!(
+            frames.iter().any(|found| found.contains(frame)),
+            "{name}: {frame} is not in {frames:?}"
+        ),
         None => assert_eq!(frames, Vec::<&str>::new(), "{name}"),
     }
     let listed = guests().get(&format!("/v1/transforms/{name}@1.0.0"));
     let found = problem["detail"].take();
     let found = found.as_str().expect("a detail");
-    assert!(found.starts_with(&format!("transform {name}@1.0.0 failed: {detail}")), "{found}");
+    assert!(
+        found.starts_with(&format!("transform {name}@1.0.0 failed: {detail}")),
+        "{found}"
+    );
     let expected = json!({
         "type": "urn:tidemill:problem:transform-failed",
         "title": "A transform failed",
@@ -67,17 +78,32 @@ fn fails_with(name: &str, cause: &str, detail: &str, frame: Option<&str>) {
 fn traps_name_the_guests_functions() {
     fails_with("panics", "trap", "it trapped: ", Some("panics::panics"));
     fails_with("unreachable", "trap", "it trapped: ", Some("unreachable"));
-    fails_with("stack-overflow", "trap", "it trapped: ", Some("stack_overflow::down"));
+    fails_with(
+        "stack-overflow",
+        "trap",
+        "it trapped: ",
+        Some("stack_overflow::down"),
+    );
 }
 
 #[test]
 fn an_endless_loop_runs_out_of_fuel() {
-    fails_with("endless-loop", "out_of_fuel", "it ran out of its 50000000 units of fuel", Some("endless_loop"));
+    fails_with(
+        "endless-loop",
+        "out_of_fuel",
+        "it ran out of its 50000000 units of fuel",
+        Some("endless_loop::endless_loop"),
+    );
 }
 
 #[test]
 fn a_memory_bomb_is_stopped_at_its_limit() {
-    fails_with("memory-bomb", "out_of_memory", "it wanted more than its ", Some("memory_bomb"));
+    fails_with(
+        "memory-bomb",
+        "out_of_memory",
+        "it wanted more than its ",
+        Some("memory_bomb::memory_bomb"),
+    );
 }
 
 #[test]
@@ -85,29 +111,66 @@ fn an_oversized_answer_is_not_taken() {
     let answer = ask("oversized-answer", 13.0);
     assert_eq!(answer.status, 500);
     let cause = answer.json["cause"].as_str().expect("a cause");
-    assert!(["out_of_memory", "answer_too_large"].contains(&cause), "{}", answer.text);
+    assert!(
+        ["out_of_memory", "answer_too_large"].contains(&cause),
+        "{}",
+        answer.text
+    );
     works("oversized-answer");
 }
 
 #[test]
 fn an_answer_that_is_not_what_was_declared() {
-    fails_with("wrong-row-count", "bad_answer", "its answer is not what it declared: it answered", None);
-    fails_with("wrong-type", "bad_answer", "its answer is not what it declared: its floats hold 0 values", None);
-    fails_with("short-pool", "bad_answer", "its answer is not what it declared: its floats hold 0 values", None);
-    fails_with("invalid-utf8", "bad_answer", "its answer is not what it declared: its text is no UTF-8", None);
-    fails_with("out-of-range", "bad_answer", "its answer is not what it declared: \"y\" is", None);
+    fails_with(
+        "wrong-row-count",
+        "bad_answer",
+        "its answer is not what it declared: it answered",
+        None,
+    );
+    fails_with(
+        "wrong-type",
+        "bad_answer",
+        "its answer is not what it declared: its floats hold 0 values",
+        None,
+    );
+    fails_with(
+        "short-pool",
+        "bad_answer",
+        "its answer is not what it declared: its floats hold 0 values",
+        None,
+    );
+    fails_with(
+        "invalid-utf8",
+        "bad_answer",
+        "its answer is not what it declared: its text is no UTF-8",
+        None,
+    );
+    fails_with(
+        "out-of-range",
+        "bad_answer",
+        "its answer is not what it declared: \"y\" is",
+        None,
+    );
 }
 
 #[test]
 fn a_block_it_cannot_read() {
-    fails_with("fails", "failure", "it could not read the block: 13 is not for me", None);
+    fails_with(
+        "fails",
+        "failure",
+        "it could not read the block: 13 is not for me",
+        None,
+    );
 }
 
 #[test]
 fn a_refusal_is_the_rows_fault() {
     works("refuses");
     let answer = ask("refuses", 13.0);
-    assert_eq!((answer.status, &answer.json["type"]), (422, &json!("urn:tidemill:problem:row-refused")));
+    assert_eq!(
+        (answer.status, &answer.json["type"]),
+        (422, &json!("urn:tidemill:problem:row-refused"))
+    );
     let rows = json!({ "rows": [{ "x": 1.0 }, { "x": 13.0 }, { "x": 2.0 }] }).to_string();
     let results = guests().post("/v1/services/refuses/features", rows).json["results"].take();
     assert_eq!(results[0]["features"], json!({ "guest.y": 2.0 }));
@@ -135,21 +198,28 @@ fn what_is_not_admitted_is_refused_in_words() {
         let answer = server.post_as("/v1/transforms", "application/wasm", guest(name));
         let detail = answer.json["detail"].as_str().unwrap_or_default();
         assert_eq!(answer.status, 422, "{name}: {}", answer.text);
-        assert_eq!(answer.json["type"], json!("urn:tidemill:problem:refused"), "{name}");
+        assert_eq!(
+            answer.json["type"],
+            json!("urn:tidemill:problem:refused"),
+            "{name}"
+        );
         assert!(detail.contains(reason), "{name}: {detail}");
     }
     let good = guest("good");
     for (bytes, reason) in [
-        (&b"not wasm at all"[..], "Wasm"),
+        (&b"not wasm at all"[..], "WebAssembly"),
         (&good[..good.len() / 2], "refused"),
-        (&[][..], "Wasm"),
+        (&[][..], "WebAssembly"),
     ] {
         let answer = server.post_as("/v1/transforms", "application/wasm", bytes);
         let detail = answer.json["detail"].as_str().unwrap_or_default();
         assert_eq!(answer.status, 422, "{}", answer.text);
         assert!(detail.contains(reason), "{detail}");
     }
-    assert_eq!(server.get("/v1/transforms").json, json!({ "transforms": [] }));
+    assert_eq!(
+        server.get("/v1/transforms").json,
+        json!({ "transforms": [] })
+    );
     server.admit(&good);
 }
 
@@ -166,7 +236,10 @@ fn every_type_goes_through_and_comes_back() {
         };
         fields.iter().map(line).collect::<String>()
     };
-    let service = format!("name = \"echo\"\n[request]\n{}[[transform]]\nuse = \"text-echo\"\nas = \"out\"\n", table(fields));
+    let service = format!(
+        "name = \"echo\"\n[request]\n{}[[transform]]\nuse = \"text-echo\"\nas = \"out\"\n",
+        table(fields)
+    );
     server.define("/v1/services", &service);
     let value = |field: &Value| match field["type"].as_str().expect("a type") {
         "bool" => json!(true),
@@ -183,15 +256,35 @@ fn every_type_goes_through_and_comes_back() {
         "list<json>" => json!([{ "a": 1 }, [2]]),
         other => panic!("no value for {other}"),
     };
-    let full: serde_json::Map<String, Value> =
-        fields.iter().map(|field| (field["name"].as_str().expect("a name").to_owned(), value(field))).collect();
-    let empty: serde_json::Map<String, Value> = full.keys().map(|name| (name.clone(), Value::Null)).collect();
-    let answer = server.post("/v1/services/echo/features", json!({ "rows": [full, empty, full] }).to_string());
+    let full: serde_json::Map<String, Value> = fields
+        .iter()
+        .map(|field| {
+            (
+                field["name"].as_str().expect("a name").to_owned(),
+                value(field),
+            )
+        })
+        .collect();
+    let empty: serde_json::Map<String, Value> = full
+        .keys()
+        .map(|name| (name.clone(), Value::Null))
+        .collect();
+    let answer = server.post(
+        "/v1/services/echo/features",
+        json!({ "rows": [full, empty, full] }).to_string(),
+    );
     let outs = |row: &serde_json::Map<String, Value>| {
-        let named = row.iter().map(|(name, value)| (format!("out.{name}"), value.clone()));
+        let named = row
+            .iter()
+            .map(|(name, value)| (format!("out.{name}"), value.clone()));
         Value::Object(named.collect())
     };
     for (at, row) in [&full, &empty, &full].into_iter().enumerate() {
-        assert_eq!(answer.json["results"][at]["features"], outs(row), "row {at} of {}", answer.text);
+        assert_eq!(
+            answer.json["results"][at]["features"],
+            outs(row),
+            "row {at} of {}",
+            answer.text
+        );
     }
 }

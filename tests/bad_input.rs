@@ -32,60 +32,126 @@ fn refused(answer: &Answer, expected: &Value) {
 
 #[track_caller]
 fn still_works(server: &Server) {
-    let answer = server.post("/v1/services/flight-delay/score", json!({ "inputs": flight() }).to_string());
+    let answer = server.post(
+        "/v1/services/flight-delay/score",
+        json!({ "inputs": flight() }).to_string(),
+    );
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
 #[track_caller]
 fn score_refused(body: impl AsRef<[u8]>, expected: &Value) {
-    refused(&flights().post("/v1/services/flight-delay/score", body), expected);
+    refused(
+        &flights().post("/v1/services/flight-delay/score", body),
+        expected,
+    );
 }
 
 #[test]
 fn malformed_json() {
     for (body, message) in [
         ("", "not JSON: EOF while parsing a value at line 1 column 0"),
-        ("{\"inputs\":{", "not JSON: EOF while parsing an object at line 1 column 11"),
-        ("{\"inputs\":}", "not JSON: expected value at line 1 column 11"),
+        (
+            "{\"inputs\":{",
+            "not JSON: EOF while parsing an object at line 1 column 11",
+        ),
+        (
+            "{\"inputs\":}",
+            "not JSON: expected value at line 1 column 11",
+        ),
     ] {
         let field = if body.len() > 5 { "inputs" } else { "body" };
         score_refused(body, &invalid(field, message));
     }
     let trailing = json!({ "inputs": flight() }).to_string() + " x";
     let column = trailing.len();
-    score_refused(&trailing, &invalid("body", &format!("not JSON: trailing characters at line 1 column {column}")));
+    score_refused(
+        &trailing,
+        &invalid(
+            "body",
+            &format!("not JSON: trailing characters at line 1 column {column}"),
+        ),
+    );
 }
 
 #[test]
 fn not_utf8() {
     let mut body = json!({ "inputs": flight() }).to_string().into_bytes();
-    let at = body.windows(5).position(|part| part == b"N1422").expect("the tail number is there");
+    let at = body
+        .windows(5)
+        .position(|part| part == b"N1422")
+        .expect("the tail number is there");
     body[at] = 0xff;
-    let column = at + 7;
-    score_refused(&body, &invalid("inputs.tailnum", &format!("not JSON: invalid unicode code point at line 1 column {column}")));
+    let column = at + 1;
+    score_refused(
+        &body,
+        &invalid(
+            "inputs.tailnum",
+            &format!("not JSON: invalid unicode code point at line 1 column {column}"),
+        ),
+    );
 }
 
 #[test]
 fn a_wrong_type() {
-    score_refused(with("carrier", json!(7)), &invalid("inputs.carrier", "7 stands where text belongs"));
-    score_refused(with("tailnum", json!([])), &invalid("inputs.tailnum", "an array stands where text or null belongs"));
+    score_refused(
+        with("carrier", json!(7)),
+        &invalid("inputs.carrier", "7 stands where text belongs"),
+    );
+    score_refused(
+        with("tailnum", json!([])),
+        &invalid(
+            "inputs.tailnum",
+            "an array stands where text or null belongs",
+        ),
+    );
     let timestamp = "true stands where a timestamp such as \"2013-01-01T05:15:00-05:00\" belongs";
-    score_refused(with("departed", json!(true)), &invalid("inputs.departed", timestamp));
-    score_refused("[]", &invalid("body", "an object with \"inputs\" or \"rows\" belongs here"));
-    score_refused("{\"inputs\":[]}", &invalid("inputs", "an object belongs here"));
-    score_refused("{\"rows\":{}}", &invalid("rows", "an array of rows belongs here"));
-    score_refused("{\"rows\":[1]}", &invalid("rows[0]", "an object belongs here"));
+    score_refused(
+        with("departed", json!(true)),
+        &invalid("inputs.departed", timestamp),
+    );
+    score_refused(
+        "[]",
+        &invalid("body", "an object with \"inputs\" or \"rows\" belongs here"),
+    );
+    score_refused(
+        "{\"inputs\":[]}",
+        &invalid("inputs", "an object belongs here"),
+    );
+    score_refused(
+        "{\"rows\":{}}",
+        &invalid("rows", "an array of rows belongs here"),
+    );
+    score_refused(
+        "{\"rows\":[1]}",
+        &invalid("rows[0]", "an object belongs here"),
+    );
 }
 
 #[test]
 fn a_missing_field_that_may_not_be_null() {
     let mut inputs = flight();
-    inputs.as_object_mut().expect("an object").remove("departed");
-    score_refused(json!({ "inputs": inputs }).to_string(), &invalid("inputs.departed", "missing; a timestamp belongs here"));
-    score_refused(with("origin", Value::Null), &invalid("inputs.origin", "null stands where text belongs"));
+    inputs
+        .as_object_mut()
+        .expect("an object")
+        .remove("departed");
+    score_refused(
+        json!({ "inputs": inputs }).to_string(),
+        &invalid("inputs.departed", "missing; a timestamp belongs here"),
+    );
+    score_refused(
+        with("origin", Value::Null),
+        &invalid("inputs.origin", "null stands where text belongs"),
+    );
     let rows = json!({ "rows": [flight(), {}] }).to_string();
-    score_refused(rows, &invalid("rows[1].flight_id", "missing; a text belongs here"));
-    score_refused("{}", &invalid("body", "give \"inputs\": {…} or \"rows\": [{…}, …]"));
+    score_refused(
+        rows,
+        &invalid("rows[1].flight_id", "missing; a text belongs here"),
+    );
+    score_refused(
+        "{}",
+        &invalid("body", "give \"inputs\": {…} or \"rows\": [{…}, …]"),
+    );
 }
 
 #[test]
@@ -96,7 +162,9 @@ fn a_number_out_of_range() {
             "at": "2025-04-01T12:00:00Z", "lat": 1.5, "lon": 2.5,
         });
         inputs[field] = json!("HERE");
-        let body = json!({ "inputs": inputs }).to_string().replace("\"HERE\"", value);
+        let body = json!({ "inputs": inputs })
+            .to_string()
+            .replace("\"HERE\"", value);
         cards().post("/v1/services/card-features/features", body)
     };
     for (field, value, message) in [
@@ -107,22 +175,42 @@ fn a_number_out_of_range() {
         assert_eq!(answer.json, invalid(&format!("inputs.{field}"), message));
     }
     let huge = payment("amount", "1e999");
-    assert_eq!((huge.status, &huge.json["field"]), (400, &json!("inputs.amount")));
+    assert_eq!(
+        (huge.status, &huge.json["field"]),
+        (400, &json!("inputs.amount"))
+    );
     assert!(huge.text.contains("number out of range"), "{}", huge.text);
     assert_eq!(payment("amount", "5").status, 200);
 }
 
 #[test]
 fn an_impossible_date() {
-    let answer = flights().post("/v1/services/flight-delay/score", with("departed", json!("2013-02-30T00:00:00Z")));
-    assert_eq!((answer.status, &answer.json["field"]), (400, &json!("inputs.departed")));
+    let answer = flights().post(
+        "/v1/services/flight-delay/score",
+        with("departed", json!("2013-02-30T00:00:00Z")),
+    );
+    assert_eq!(
+        (answer.status, &answer.json["field"]),
+        (400, &json!("inputs.departed"))
+    );
     let detail = answer.json["detail"].as_str().expect("a detail");
-    assert!(detail.starts_with("inputs.departed: \"2013-02-30T00:00:00Z\" is no RFC 3339 timestamp"), "{detail}");
+    assert!(
+        detail.starts_with("inputs.departed: \"2013-02-30T00:00:00Z\" is no RFC 3339 timestamp"),
+        "{detail}"
+    );
     for text in ["yesterday", "2013-01-01", "2013-01-01T05:15:00", ""] {
-        let message = format!("\"{text}\" is no RFC 3339 timestamp such as 2013-01-01T05:15:00-05:00");
-        let answer = flights().post("/v1/services/flight-delay/score", with("departed", json!(text)));
+        let message =
+            format!("\"{text}\" is no RFC 3339 timestamp such as 2013-01-01T05:15:00-05:00");
+        let answer = flights().post(
+            "/v1/services/flight-delay/score",
+            with("departed", json!(text)),
+        );
         assert_eq!(answer.status, 400);
-        assert!(answer.text.contains(&message.replace('"', "\\\"")), "{}", answer.text);
+        assert!(
+            answer.text.contains(&message.replace('"', "\\\"")),
+            "{}",
+            answer.text
+        );
     }
 }
 
@@ -163,27 +251,61 @@ fn unknown_things_list_what_there_is() {
     let body = json!({ "inputs": flight() }).to_string();
     refused(
         &server.post("/v1/services/flight-dely/score", &body),
-        &not_found("service", "flight-dely", &["flight-delay"], "there is flight-delay"),
+        &not_found(
+            "service",
+            "flight-dely",
+            &["flight-delay"],
+            "there is flight-delay",
+        ),
     );
     refused(
         &server.post("/v1/services/flight-delay/versions/7/score", &body),
-        &not_found("service version", "flight-delay@7", &["flight-delay@1"], "there is flight-delay@1"),
+        &not_found(
+            "service version",
+            "flight-delay@7",
+            &["flight-delay@1"],
+            "there is flight-delay@1",
+        ),
     );
     refused(
         &server.post("/v1/services/flight-delay/versions/one/score", &body),
-        &invalid("version", "\"one\" is no number; service versions count from 1"),
+        &invalid(
+            "version",
+            "\"one\" is no number; service versions count from 1",
+        ),
     );
     let views = ["airport", "plane", "weather"];
-    refused(&server.get("/v1/views/planes"), &not_found("view", "planes", &views, "there are airport, plane and weather"));
+    refused(
+        &server.get("/v1/views/planes"),
+        &not_found(
+            "view",
+            "planes",
+            &views,
+            "there are airport, plane and weather",
+        ),
+    );
     refused(
         &server.get("/v1/transforms/great-circle@2"),
-        &not_found("transform version", "great-circle@2", &["great-circle@1.0.0"], "there is great-circle@1.0.0"),
+        &not_found(
+            "transform version",
+            "great-circle@2",
+            &["great-circle@1.0.0"],
+            "there is great-circle@1.0.0",
+        ),
     );
     refused(
         &server.get("/v1/models/flight"),
-        &not_found("model", "flight", &["flight-delay"], "there is flight-delay"),
+        &not_found(
+            "model",
+            "flight",
+            &["flight-delay"],
+            "there is flight-delay",
+        ),
     );
-    assert_eq!(server.get("/v2/score").json["type"], json!("urn:tidemill:problem:no-route"));
+    assert_eq!(
+        server.get("/v2/score").json["type"],
+        json!("urn:tidemill:problem:no-route")
+    );
     assert_eq!(server.get("/v1/services/flight-delay/score").status, 405);
 }
 
@@ -191,31 +313,66 @@ fn unknown_things_list_what_there_is() {
 fn a_nan_literal() {
     let body = with("carrier", json!("HERE")).replace("\"HERE\"", "NaN");
     let column = body.find("NaN").expect("it is there") + 1;
-    score_refused(&body, &invalid("inputs.carrier", &format!("not JSON: expected value at line 1 column {column}")));
+    score_refused(
+        &body,
+        &invalid(
+            "inputs.carrier",
+            &format!("not JSON: expected value at line 1 column {column}"),
+        ),
+    );
 }
 
 #[test]
 fn duplicate_keys() {
-    let inputs = flight().to_string().replacen("{", "{\"carrier\":\"UA\",", 1);
-    score_refused(format!("{{\"inputs\":{inputs}}}"), &invalid("inputs.carrier", "given twice"));
+    let inputs = flight()
+        .to_string()
+        .replacen("{", "{\"carrier\":\"UA\",", 1);
+    score_refused(
+        format!("{{\"inputs\":{inputs}}}"),
+        &invalid("inputs.carrier", "given twice"),
+    );
     let twice = format!("{{\"inputs\":{0},\"inputs\":{0}}}", flight());
-    score_refused(twice, &invalid("inputs", "give \"inputs\" or \"rows\", once"));
+    score_refused(
+        twice,
+        &invalid("inputs", "give \"inputs\" or \"rows\", once"),
+    );
 }
 
 #[test]
 fn an_unknown_field() {
     let known = "flight_id, carrier, tailnum, origin, dest, scheduled, departed";
     let message = format!("no such field; there are {known}");
-    score_refused(with("tail_num", json!("N14228")), &invalid("inputs.tail_num", &message));
-    score_refused("{\"input\":{}}", &invalid("input", "no such field; there are inputs, rows, features"));
+    score_refused(
+        with("tail_num", json!("N14228")),
+        &invalid("inputs.tail_num", &message),
+    );
+    score_refused(
+        "{\"input\":{}}",
+        &invalid("input", "no such field; there are inputs, rows, features"),
+    );
 }
 
 #[test]
 fn deep_nesting() {
     let deep = "[".repeat(100_000);
     let body = with("tailnum", json!("HERE")).replace("\"HERE\"", &deep);
-    score_refused(&body, &invalid("inputs.tailnum", "an array stands where text or null belongs"));
-    score_refused(&deep, &invalid("body", "an object with \"inputs\" or \"rows\" belongs here"));
+    score_refused(
+        &body,
+        &invalid(
+            "inputs.tailnum",
+            "an array stands where text or null belongs",
+        ),
+    );
+    score_refused(
+        &deep,
+        &invalid("body", "an object with \"inputs\" or \"rows\" belongs here"),
+    );
     let objects = "{\"inputs\":".repeat(1_000);
-    score_refused(&objects, &invalid("inputs.inputs", "no such field; there are flight_id, carrier, tailnum, origin, dest, scheduled, departed"));
+    score_refused(
+        &objects,
+        &invalid(
+            "inputs.inputs",
+            "no such field; there are flight_id, carrier, tailnum, origin, dest, scheduled, departed",
+        ),
+    );
 }

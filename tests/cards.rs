@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::support::{cards, text};
 
 fn rows(path: &str) -> Vec<Value> {
-    text(path).lines().map(|line| serde_json::from_str(line).expect(path)).collect()
+    text(path)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(path))
+        .collect()
 }
 
 #[test]
@@ -16,11 +19,18 @@ fn features_equal_the_reference() {
     let answer = cards().post("/v1/services/card-features/features", body);
     assert_eq!(answer.status, 200, "{}", answer.text);
     let results = answer.json["results"].as_array().expect("results");
-    assert_eq!((results.len(), payments.len()), (expected.len(), expected.len()));
+    assert_eq!(
+        (results.len(), payments.len()),
+        (expected.len(), expected.len())
+    );
     for (result, expected) in results.iter().zip(&expected) {
         assert_eq!(result["lookups"]["customer"], expected["status_customer"]);
         let features = result["features"].as_object().expect("features");
-        let wanted = expected.as_object().expect("a row").iter().filter(|(name, _)| name.starts_with("payment."));
+        let wanted = expected
+            .as_object()
+            .expect("a row")
+            .iter()
+            .filter(|(name, _)| name.starts_with("payment."));
         assert_eq!(features.len(), wanted.clone().count());
         for (name, wanted) in wanted {
             match (features[name].as_f64(), wanted.as_f64()) {
@@ -46,17 +56,32 @@ fn a_refused_row_fails_alone() {
     let together = json!({ "rows": [payment("EUR"), payment("XXX"), payment("USD")] }).to_string();
     let results = cards().post(service, together).json["results"].take();
     assert_eq!(results[0]["features"]["payment.amount_eur"], json!(5.0));
-    assert_eq!(results[2]["features"]["payment.amount_eur"], json!(4.6000000000000005));
+    assert_eq!(
+        results[2]["features"]["payment.amount_eur"],
+        json!(4.6000000000000005)
+    );
     assert_eq!(results[1]["features"], Value::Null);
-    assert_eq!(results[1]["error"]["title"], json!("A transform refused the row"));
-    assert_eq!(results[1]["error"]["transform"]["name"], json!("card-payment"));
+    assert_eq!(
+        results[1]["error"]["title"],
+        json!("A transform refused the row")
+    );
+    assert_eq!(
+        results[1]["error"]["transform"]["name"],
+        json!("card-payment")
+    );
 
     let alone = cards().post(service, json!({ "inputs": payment("XXX") }).to_string());
     assert_eq!(alone.status, 422);
-    assert_eq!(alone.json["type"], json!("urn:tidemill:problem:row-refused"));
+    assert_eq!(
+        alone.json["type"],
+        json!("urn:tidemill:problem:row-refused")
+    );
     assert_eq!(alone.json["message"], results[1]["error"]["message"]);
     let message = alone.json["message"].as_str().expect("a message");
-    assert!(message.contains("XXX") && message.contains("EUR"), "it lists what there is: {message}");
+    assert!(
+        message.contains("XXX") && message.contains("EUR"),
+        "it lists what there is: {message}"
+    );
 }
 
 #[test]

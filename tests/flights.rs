@@ -6,38 +6,58 @@ use tidemill::offline;
 use tidemill::schema::{DataType, Field, Schema};
 use tidemill::service::Definition;
 
-use super::support::{Server, file, flight, flights, text};
 use super::support::register_flights;
+use super::support::{Server, file, flight, flights, text};
 
 fn field(name: &str, data_type: &str) -> Field {
     let data_type = DataType::parse(data_type).expect("a type");
-    Field { name: name.to_owned(), data_type, nullable: true, doc: String::new(), minimum: None, maximum: None }
+    Field {
+        name: name.to_owned(),
+        data_type,
+        nullable: true,
+        doc: String::new(),
+        minimum: None,
+        maximum: None,
+    }
 }
 
 fn read(path: &str, schema: &Schema) -> Vec<Value> {
-    let blocks: Vec<Block> = offline::open(&file(path), schema).expect(path).map(|block| block.expect(path)).collect();
+    let blocks: Vec<Block> = offline::open(&file(path), schema)
+        .expect(path)
+        .map(|block| block.expect(path))
+        .collect();
     let row = |block: &Block, row: usize| {
         let mut json = Vec::new();
         offline::json::write_row(block, schema, row, &mut json);
         serde_json::from_slice(&json).expect("a row")
     };
-    blocks.iter().flat_map(|block| (0..block.rows()).map(move |at| row(block, at))).collect()
+    blocks
+        .iter()
+        .flat_map(|block| (0..block.rows()).map(move |at| row(block, at)))
+        .collect()
 }
 
 const STATUSES: [&str; 4] = ["plane", "origin_airport", "dest_airport", "weather"];
 
 /// The features of the flight model, in its order.
 fn features() -> Vec<String> {
-    let manifest: Value = serde_json::from_str(&text("demo/flights/model/flight-delay.json")).expect("the manifest");
+    let manifest: Value =
+        serde_json::from_str(&text("demo/flights/model/flight-delay.json")).expect("the manifest");
     serde_json::from_value(manifest["inputs"][0]["features"].clone()).expect("its features")
 }
 
 /// Requests and what the reference says of each, in the order the flights left.
 fn sample() -> Vec<(Value, Value)> {
-    let request = Definition::from_toml(&text("demo/flights/flight-delay.toml")).expect("the service").request;
+    let request = Definition::from_toml(&text("demo/flights/flight-delay.toml"))
+        .expect("the service")
+        .request;
     let statuses = STATUSES.map(|name| field(&format!("status_{name}"), "text"));
     let features = features().into_iter().map(|name| field(&name, "f64"));
-    let expected = [field("flight_id", "text")].into_iter().chain(statuses).chain(features).chain([field("score", "f64")]);
+    let expected = [field("flight_id", "text")]
+        .into_iter()
+        .chain(statuses)
+        .chain(features)
+        .chain([field("score", "f64")]);
     let expected = Schema::new(expected.collect());
     let requests = read("demo/flights/flights.parquet", &request);
     let expected = read("tests/oracle/flights.parquet", &expected);
@@ -46,8 +66,13 @@ fn sample() -> Vec<(Value, Value)> {
 }
 
 /// Posts the flights in the order they left, an hour's weather first; `body` makes the requests of an hour.
-fn in_order(server: &Server, sample: &[(Value, Value)], mut ask: impl FnMut(&Server, &[(Value, Value)])) {
-    let view = tidemill::view::View::from_toml(&text("demo/flights/weather.toml")).expect("the view");
+fn in_order(
+    server: &Server,
+    sample: &[(Value, Value)],
+    mut ask: impl FnMut(&Server, &[(Value, Value)]),
+) {
+    let view =
+        tidemill::view::View::from_toml(&text("demo/flights/weather.toml")).expect("the view");
     let weather = read("demo/flights/weather.parquet", &view.columns);
     let mut left = sample;
     for hour in weather.chunk_by(|a, b| a["time_hour"] == b["time_hour"]) {
@@ -56,8 +81,15 @@ fn in_order(server: &Server, sample: &[(Value, Value)], mut ask: impl FnMut(&Ser
         ask(server, &left[..before]);
         left = &left[before..];
         let lines: Vec<String> = hour.iter().map(Value::to_string).collect();
-        let answer = server.post_as("/v1/views/weather/rows", "application/x-ndjson", lines.join("\n"));
-        assert_eq!(answer.json, json!({ "rows": hour.len(), "stored": hour.len(), "outdated": 0 }));
+        let answer = server.post_as(
+            "/v1/views/weather/rows",
+            "application/x-ndjson",
+            lines.join("\n"),
+        );
+        assert_eq!(
+            answer.json,
+            json!({ "rows": hour.len(), "stored": hour.len(), "outdated": 0 })
+        );
     }
     ask(server, left);
 }
@@ -90,12 +122,20 @@ fn features_statuses_and_scores_equal_the_reference() {
         for (result, (request, expected)) in results.iter().zip(hour) {
             assert_eq!(expected["flight_id"], request["flight_id"]);
             for name in STATUSES {
-                assert_eq!(result["lookups"][name], expected[format!("status_{name}")], "{name} of {request}");
+                assert_eq!(
+                    result["lookups"][name],
+                    expected[format!("status_{name}")],
+                    "{name} of {request}"
+                );
             }
             for name in &features {
-                close(&result["features"][name], &expected[name], 1e-12, || format!("{name} of {request}"));
+                close(&result["features"][name], &expected[name], 1e-12, || {
+                    format!("{name} of {request}")
+                });
             }
-            close(&result["score"], &expected["score"], 1e-6, || format!("score of {request}"));
+            close(&result["score"], &expected["score"], 1e-6, || {
+                format!("score of {request}")
+            });
             compared += 1;
         }
         // The first flight of the hour alone has the same bits as in company.
@@ -111,7 +151,11 @@ fn close(found: &Value, expected: &Value, tolerance: f64, what: impl Fn() -> Str
     match (found.as_f64(), expected.as_f64()) {
         (Some(found), Some(expected)) => {
             let difference = (found - expected).abs() / expected.abs().max(1.0);
-            assert!(difference <= tolerance, "{}: {found}, not {expected}", what());
+            assert!(
+                difference <= tolerance,
+                "{}: {found}, not {expected}",
+                what()
+            );
         }
         _ => assert_eq!(found, expected, "{}", what()),
     }
@@ -120,22 +164,30 @@ fn close(found: &Value, expected: &Value, tolerance: f64, what: impl Fn() -> Str
 #[test]
 fn the_whole_answer() {
     let server = flights();
-    let answer = server.post("/v1/services/flight-delay/score", json!({ "inputs": flight() }).to_string());
+    let answer = server.post(
+        "/v1/services/flight-delay/score",
+        json!({ "inputs": flight() }).to_string(),
+    );
     let mut answer = answer.json;
     let id = answer["request_id"].take();
     assert_eq!(id.as_str().map(str::len), Some(36));
-    let score = answer["results"][0]["score"].take().as_f64().expect("a score");
+    let score = answer["results"][0]["score"]
+        .take()
+        .as_f64()
+        .expect("a score");
     assert!(score > 0.0 && score < 1.0);
     let probabilities = answer["results"][0]["outputs"]["probabilities"].take();
     assert_eq!(probabilities[1].as_f64(), Some(score));
     let listed = server.get("/v1/transforms").json["transforms"].clone();
     let digest = |name: &str| {
-        let found = listed.as_array().expect("a list").iter().find(|transform| transform["name"] == name);
+        let found = listed
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|transform| transform["name"] == name);
         found.expect("it is registered")["digest"].clone()
     };
-    let transform = |alias: &str, name: &str| {
-        json!({ "as": alias, "name": name, "version": "1.0.0", "digest": digest(name) })
-    };
+    let transform = |alias: &str, name: &str| json!({ "as": alias, "name": name, "version": "1.0.0", "digest": digest(name) });
     let expected = json!({
         "request_id": null,
         "service": "flight-delay",
@@ -167,25 +219,48 @@ fn every_status_of_a_lookup() {
     let status = |change: &dyn Fn(&mut Value), lookup: &str| {
         let mut inputs = flight();
         change(&mut inputs);
-        let answer = server.post("/v1/services/flight-delay/features", json!({ "inputs": inputs }).to_string());
-        answer.json["results"][0]["lookups"][lookup].as_str().expect("a status").to_owned()
+        let answer = server.post(
+            "/v1/services/flight-delay/features",
+            json!({ "inputs": inputs }).to_string(),
+        );
+        answer.json["results"][0]["lookups"][lookup]
+            .as_str()
+            .expect("a status")
+            .to_owned()
     };
     let unchanged = |_: &mut Value| {};
     assert_eq!(status(&unchanged, "plane"), "present");
-    assert_eq!(status(&|inputs| inputs["tailnum"] = Value::Null, "plane"), "null");
-    assert_eq!(status(&|inputs| inputs["tailnum"] = json!("N0"), "plane"), "not_found");
+    assert_eq!(
+        status(&|inputs| inputs["tailnum"] = Value::Null, "plane"),
+        "null"
+    );
+    assert_eq!(
+        status(&|inputs| inputs["tailnum"] = json!("N0"), "plane"),
+        "not_found"
+    );
     assert_eq!(status(&unchanged, "weather"), "not_found");
 
     // The flight left at 10:17 UTC; a row may be three hours old.
     let weather = |hour: &str| {
         let row = json!({ "origin": "EWR", "time_hour": hour, "temp": 40.0 }).to_string();
-        server.post_as("/v1/views/weather/rows", "application/x-ndjson", row).json
+        server
+            .post_as("/v1/views/weather/rows", "application/x-ndjson", row)
+            .json
     };
-    assert_eq!(weather("2013-01-01T07:00:00Z"), json!({ "rows": 1, "stored": 1, "outdated": 0 }));
+    assert_eq!(
+        weather("2013-01-01T07:00:00Z"),
+        json!({ "rows": 1, "stored": 1, "outdated": 0 })
+    );
     assert_eq!(status(&unchanged, "weather"), "outside_max_age");
-    assert_eq!(weather("2013-01-01T07:17:00Z"), json!({ "rows": 1, "stored": 1, "outdated": 0 }));
+    assert_eq!(
+        weather("2013-01-01T07:17:00Z"),
+        json!({ "rows": 1, "stored": 1, "outdated": 0 })
+    );
     assert_eq!(status(&unchanged, "weather"), "present");
     // A row that comes late is older than the one that is there.
-    assert_eq!(weather("2013-01-01T06:00:00Z"), json!({ "rows": 1, "stored": 0, "outdated": 1 }));
+    assert_eq!(
+        weather("2013-01-01T06:00:00Z"),
+        json!({ "rows": 1, "stored": 0, "outdated": 1 })
+    );
     assert_eq!(status(&unchanged, "weather"), "present");
 }

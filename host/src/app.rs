@@ -23,12 +23,22 @@ impl App {
     /// Opens what is kept in the data folder. Whatever can fail fails here, before anything listens.
     pub fn open(config: Config) -> Result<App> {
         let dir = &config.data_dir;
-        std::fs::create_dir_all(dir)
-            .map_err(|error| Error::Internal(format!("cannot create the data folder {}: {error}", dir.display())))?;
-        let metrics = Arc::new(Metrics::new()?);
-        let db = sled::Config::new().path(dir.join("store")).open().map_err(|error| {
-            Error::Store(format!("{} cannot be opened ({error}); is another server using it?", dir.display()))
+        std::fs::create_dir_all(dir).map_err(|error| {
+            Error::Internal(format!(
+                "cannot create the data folder {}: {error}",
+                dir.display()
+            ))
         })?;
+        let metrics = Arc::new(Metrics::new()?);
+        let db = sled::Config::new()
+            .path(dir.join("store"))
+            .open()
+            .map_err(|error| {
+                Error::Store(format!(
+                    "{} cannot be opened ({error}); is another server using it?",
+                    dir.display()
+                ))
+            })?;
         let store: Arc<dyn OnlineStore> = match config.store.kind {
             StoreKind::Sled => Arc::new(SledStore::open(&db)),
             StoreKind::Memory => Arc::new(MemoryStore::new()),
@@ -36,10 +46,19 @@ impl App {
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;
         let log: Option<Box<dyn FeatureLog>> = match config.log.enabled {
-            true => Some(Box::new(ParquetLog::open(&dir.join("log"), config.log.settings.clone())?)),
+            true => Some(Box::new(ParquetLog::open(
+                &dir.join("log"),
+                config.log.settings.clone(),
+            )?)),
             false => None,
         };
-        Ok(App { config, registry, store, log, metrics })
+        Ok(App {
+            config,
+            registry,
+            store,
+            log,
+            metrics,
+        })
     }
 
     /// Waits until everything answered and written so far is on disk.

@@ -54,17 +54,35 @@ impl Block {
         at_least("integers", parts.integers.len(), layout.integers * rows)?;
         at_least("booleans", parts.booleans.len(), layout.booleans * rows)?;
         at_least("text-ends", parts.text_ends.len(), layout.texts * rows)?;
-        exactly("list-offsets", parts.list_offsets.len(), layout.lists * (rows + 1))?;
-        exactly("validity", parts.validity.len(), layout.nullables * rows.div_ceil(8))?;
+        exactly(
+            "list-offsets",
+            parts.list_offsets.len(),
+            layout.lists * (rows + 1),
+        )?;
+        exactly(
+            "validity",
+            parts.validity.len(),
+            layout.nullables * rows.div_ceil(8),
+        )?;
         if let Some(at) = parts.booleans.iter().position(|&value| value > 1) {
-            return Err(format!("boolean {at} is {}, neither 0 nor 1", parts.booleans[at]));
+            return Err(format!(
+                "boolean {at} is {}, neither 0 nor 1",
+                parts.booleans[at]
+            ));
         }
-        let text = String::from_utf8(parts.text)
-            .map_err(|error| format!("its text is no UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
+        let text = String::from_utf8(parts.text).map_err(|error| {
+            format!(
+                "its text is no UTF-8 at byte {}",
+                error.utf8_error().valid_up_to()
+            )
+        })?;
         let mut start = 0;
         for (at, &end) in parts.text_ends.iter().enumerate() {
             if end < start || !text.is_char_boundary(end as usize) {
-                return Err(format!("text-ends[{at}] is {end}, after {start}, in {} bytes of text", text.len()));
+                return Err(format!(
+                    "text-ends[{at}] is {end}, after {start}, in {} bytes of text",
+                    text.len()
+                ));
             }
             start = end;
         }
@@ -83,8 +101,16 @@ impl Block {
     }
 
     fn check_lists(&self, schema: &Schema) -> Result<(), String> {
-        for (field, slot) in schema.fields().iter().zip(schema.slots()).filter(|(_, slot)| slot.many) {
-            let (first, last) = (self.items_start(slot.pool, schema.layout()), self.pool_len(slot.pool));
+        for (field, slot) in schema
+            .fields()
+            .iter()
+            .zip(schema.slots())
+            .filter(|(_, slot)| slot.many)
+        {
+            let (first, last) = (
+                self.items_start(slot.pool, schema.layout()),
+                self.pool_len(slot.pool),
+            );
             let mut low = first;
             for &offset in self.offsets(*slot) {
                 if (offset as usize) < low || offset as usize > last {
@@ -104,7 +130,10 @@ impl Block {
         self.first_out_of_range(schema).map(|(row, index, value)| {
             let field = schema.field(index);
             let (low, high) = range(field);
-            format!("\"{}\" is {value} in row {row}, outside its range {low} to {high}", field.name)
+            format!(
+                "\"{}\" is {value} in row {row}, outside its range {low} to {high}",
+                field.name
+            )
         })
     }
 
@@ -120,11 +149,17 @@ impl Block {
                 let found = match (slot.pool, slot.many) {
                     _ if !self.is_valid(*slot, row) => None,
                     (Pool::Floats, false) => Some(self.float(*slot, row)).filter(|v| outside(*v)),
-                    (Pool::Integers, false) => Some(self.integer(*slot, row) as f64).filter(|v| outside(*v)),
-                    (Pool::Floats, true) => self.items(*slot, row).map(|i| self.floats[i]).find(|v| outside(*v)),
-                    (Pool::Integers, true) => {
-                        self.items(*slot, row).map(|i| self.integers[i] as f64).find(|v| outside(*v))
+                    (Pool::Integers, false) => {
+                        Some(self.integer(*slot, row) as f64).filter(|v| outside(*v))
                     }
+                    (Pool::Floats, true) => self
+                        .items(*slot, row)
+                        .map(|i| self.floats[i])
+                        .find(|v| outside(*v)),
+                    (Pool::Integers, true) => self
+                        .items(*slot, row)
+                        .map(|i| self.integers[i] as f64)
+                        .find(|v| outside(*v)),
                     _ => None,
                 };
                 if let Some(value) = found {
@@ -150,7 +185,9 @@ impl Block {
         };
         for slot in schema.slots().iter().filter(|slot| slot.many) {
             let empty = block.items_start(slot.pool, layout) as u32;
-            block.list_offsets.extend(std::iter::repeat_n(empty, rows + 1));
+            block
+                .list_offsets
+                .extend(std::iter::repeat_n(empty, rows + 1));
         }
         block
     }
@@ -163,7 +200,9 @@ impl Block {
     pub fn is_valid(&self, slot: Slot, row: usize) -> bool {
         match slot.validity {
             None => true,
-            Some(ordinal) => self.validity[ordinal * self.rows.div_ceil(8) + row / 8] & (1 << (row % 8)) != 0,
+            Some(ordinal) => {
+                self.validity[ordinal * self.rows.div_ceil(8) + row / 8] & (1 << (row % 8)) != 0
+            }
         }
     }
 
@@ -219,11 +258,16 @@ impl Block {
     /// The column's validity bits, lowest bit first; none if it is never null.
     pub fn validity_bits(&self, slot: Slot) -> Option<&[u8]> {
         let bytes = self.rows.div_ceil(8);
-        slot.validity.map(|ordinal| &self.validity[ordinal * bytes..(ordinal + 1) * bytes])
+        slot.validity
+            .map(|ordinal| &self.validity[ordinal * bytes..(ordinal + 1) * bytes])
     }
 
     fn text_start(&self, index: usize) -> usize {
-        if index == 0 { 0 } else { self.text_ends[index - 1] as usize }
+        if index == 0 {
+            0
+        } else {
+            self.text_ends[index - 1] as usize
+        }
     }
 
     fn offsets(&self, slot: Slot) -> &[u32] {
@@ -251,13 +295,28 @@ impl Block {
 }
 
 fn range(field: &Field) -> (f64, f64) {
-    (field.minimum.unwrap_or(f64::NEG_INFINITY), field.maximum.unwrap_or(f64::INFINITY))
+    (
+        field.minimum.unwrap_or(f64::NEG_INFINITY),
+        field.maximum.unwrap_or(f64::INFINITY),
+    )
 }
 
 fn at_least(what: &str, found: usize, wanted: usize) -> Result<(), String> {
-    if found < wanted { Err(format!("its {what} hold {found} values where at least {wanted} belong")) } else { Ok(()) }
+    if found < wanted {
+        Err(format!(
+            "its {what} hold {found} values where at least {wanted} belong"
+        ))
+    } else {
+        Ok(())
+    }
 }
 
 fn exactly(what: &str, found: usize, wanted: usize) -> Result<(), String> {
-    if found != wanted { Err(format!("its {what} hold {found} values where {wanted} belong")) } else { Ok(()) }
+    if found != wanted {
+        Err(format!(
+            "its {what} hold {found} values where {wanted} belong"
+        ))
+    } else {
+        Ok(())
+    }
 }

@@ -92,21 +92,29 @@ impl Default for Server {
 
 impl Default for Log {
     fn default() -> Log {
-        Log { enabled: true, settings: log::Settings::default() }
+        Log {
+            enabled: true,
+            settings: log::Settings::default(),
+        }
     }
 }
 
 impl Config {
     /// Reads a file; without one, the defaults.
     pub fn load(path: Option<&Path>) -> Result<Config> {
-        let Some(path) = path else { return Ok(Config::default()) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::refused(format!("config file {}", path.display()), error.to_string()))?;
-        Config::parse(&text).map_err(|reason| Error::refused(format!("config file {}", path.display()), reason))
+        let Some(path) = path else {
+            return Ok(Config::default());
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::refused(format!("config file {}", path.display()), error.to_string())
+        })?;
+        Config::parse(&text)
+            .map_err(|reason| Error::refused(format!("config file {}", path.display()), reason))
     }
 
     fn parse(text: &str) -> Result<Config, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let config: Config =
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         config.check()?;
         Ok(config)
     }
@@ -144,8 +152,13 @@ mod tests {
 
     #[test]
     fn a_typical_file_changes_what_it_names() {
-        let config = Config::parse("data_dir = \"/var/lib/tidemill\"\n[server]\nlisten = \"127.0.0.1:0\"").unwrap();
-        let mut expected = Config { data_dir: "/var/lib/tidemill".into(), ..Config::default() };
+        let config =
+            Config::parse("data_dir = \"/var/lib/tidemill\"\n[server]\nlisten = \"127.0.0.1:0\"")
+                .unwrap();
+        let mut expected = Config {
+            data_dir: "/var/lib/tidemill".into(),
+            ..Config::default()
+        };
         expected.server.listen = "127.0.0.1:0".parse().unwrap();
         assert_eq!(config, expected);
     }

@@ -18,7 +18,11 @@ pub enum Error {
 
     /// No thing of that kind and name; `known` are those there are.
     #[error("there is no {kind} \"{name}\"; {}", listed(.kind, .known))]
-    NotFound { kind: &'static str, name: String, known: Vec<String> },
+    NotFound {
+        kind: &'static str,
+        name: String,
+        known: Vec<String>,
+    },
 
     /// The name is taken by something else.
     #[error("{0}")]
@@ -33,11 +37,18 @@ pub enum Error {
 
     /// A transform refused the row: the row is wrong, not the transform.
     #[error("{transform} refused the row: {message}")]
-    Rejected { transform: Arc<TransformName>, row: usize, message: String },
+    Rejected {
+        transform: Arc<TransformName>,
+        row: usize,
+        message: String,
+    },
 
     /// A transform trapped, ran out of something, or answered nonsense.
     #[error("transform {transform} failed: {fault}")]
-    Transform { transform: Arc<TransformName>, fault: Fault },
+    Transform {
+        transform: Arc<TransformName>,
+        fault: Fault,
+    },
 
     #[error("model {model} failed: {message}")]
     Model { model: String, message: String },
@@ -63,10 +74,21 @@ pub struct TransformName {
 pub enum Fault {
     /// It trapped: a panic, an unreachable, a stack overflow, memory out of bounds. `frames` are the guest's functions,
     /// innermost first.
-    Trap { message: String, frames: Vec<String> },
-    OutOfFuel { limit: u64, frames: Vec<String> },
-    OutOfMemory { limit: usize, frames: Vec<String> },
-    AnswerTooLarge { limit: usize },
+    Trap {
+        message: String,
+        frames: Vec<String>,
+    },
+    OutOfFuel {
+        limit: u64,
+        frames: Vec<String>,
+    },
+    OutOfMemory {
+        limit: usize,
+        frames: Vec<String>,
+    },
+    AnswerTooLarge {
+        limit: usize,
+    },
     /// It answered something that is not what its description says.
     BadAnswer(String),
     /// It said that the block it got was not what it asked for.
@@ -95,7 +117,9 @@ impl Fault {
     /// The guest's functions at the fault, innermost first; empty where none are known.
     pub fn frames(&self) -> &[String] {
         match self {
-            Fault::Trap { frames, .. } | Fault::OutOfFuel { frames, .. } | Fault::OutOfMemory { frames, .. } => frames,
+            Fault::Trap { frames, .. }
+            | Fault::OutOfFuel { frames, .. }
+            | Fault::OutOfMemory { frames, .. } => frames,
             _ => &[],
         }
     }
@@ -106,8 +130,12 @@ impl fmt::Display for Fault {
         match self {
             Fault::Trap { message, .. } => write!(f, "it trapped: {message}")?,
             Fault::OutOfFuel { limit, .. } => write!(f, "it ran out of its {limit} units of fuel")?,
-            Fault::OutOfMemory { limit, .. } => write!(f, "it wanted more than its {limit} bytes of memory")?,
-            Fault::AnswerTooLarge { limit } => write!(f, "its answer is over the limit of {limit} bytes")?,
+            Fault::OutOfMemory { limit, .. } => {
+                write!(f, "it wanted more than its {limit} bytes of memory")?
+            }
+            Fault::AnswerTooLarge { limit } => {
+                write!(f, "its answer is over the limit of {limit} bytes")?
+            }
             Fault::BadAnswer(what) => write!(f, "its answer is not what it declared: {what}")?,
             Fault::Failure(what) => write!(f, "it could not read the block: {what}")?,
         }
@@ -120,11 +148,17 @@ impl fmt::Display for Fault {
 
 impl Error {
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Error {
-        Error::Invalid { path: path.into(), message: message.into() }
+        Error::Invalid {
+            path: path.into(),
+            message: message.into(),
+        }
     }
 
     pub fn refused(what: impl Into<String>, reason: impl Into<String>) -> Error {
-        Error::Refused { what: what.into(), reason: reason.into() }
+        Error::Refused {
+            what: what.into(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -134,7 +168,11 @@ pub fn listed(kind: &str, known: &[String]) -> String {
     match known {
         [] => format!("no {kind} is there yet"),
         [one] => format!("there is {one}"),
-        many if many.len() > SHOWN => format!("there are {} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
+        many if many.len() > SHOWN => format!(
+            "there are {} and {} more",
+            many[..SHOWN].join(", "),
+            many.len() - SHOWN
+        ),
         [first @ .., last] => format!("there are {} and {last}", first.join(", ")),
     }
 }

@@ -33,7 +33,11 @@ pub(crate) struct Shared {
 }
 
 /// Answers on `listener` until `stop` resolves, then lets requests in flight finish.
-pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let drain = Duration::from_secs(app.config.server.drain_seconds);
     let router = router(app.clone());
     // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's acknowledgement.
@@ -57,7 +61,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
-    let batch = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+    let batch = Arc::new(Semaphore::new(
+        std::thread::available_parallelism().map_or(2, usize::from),
+    ));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -66,10 +72,22 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/services/{service}", get(services::show))
         .route("/v1/services/{service}/score", post(score::score))
         .route("/v1/services/{service}/features", post(score::features))
-        .route("/v1/services/{service}/versions/{number}", get(services::show_version))
-        .route("/v1/services/{service}/versions/{number}/score", post(score::score_version))
-        .route("/v1/services/{service}/versions/{number}/features", post(score::features_version))
-        .route("/v1/transforms", get(transforms::list).post(transforms::register))
+        .route(
+            "/v1/services/{service}/versions/{number}",
+            get(services::show_version),
+        )
+        .route(
+            "/v1/services/{service}/versions/{number}/score",
+            post(score::score_version),
+        )
+        .route(
+            "/v1/services/{service}/versions/{number}/features",
+            post(score::features_version),
+        )
+        .route(
+            "/v1/transforms",
+            get(transforms::list).post(transforms::register),
+        )
         .route("/v1/transforms/{id}", get(transforms::show))
         .route("/v1/models", get(models::list).post(models::register))
         .route("/v1/models/{id}", get(models::show))

@@ -21,16 +21,27 @@ pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Writt
         }
     }
     if rows.rows() == 0 {
-        return Err(Error::invalid("body", "no rows; send one JSON object a line"));
+        return Err(Error::invalid(
+            "body",
+            "no rows; send one JSON object a line",
+        ));
     }
     let arrival = jiff::Timestamp::now().as_microsecond();
-    put_block(view, store.view(&view.name)?.as_ref(), &rows.finish(), arrival)
+    put_block(
+        view,
+        store.view(&view.name)?.as_ref(),
+        &rows.finish(),
+        arrival,
+    )
 }
 
 /// The newest row of a key given as text, column by column, and its times; or that there is none.
 pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>) -> Result<Value> {
     if let Some(name) = key.keys().find(|name| !view.key.contains(name)) {
-        return Err(Error::invalid(name.clone(), format!("no part of the key; {}", listed("part", &view.key))));
+        return Err(Error::invalid(
+            name.clone(),
+            format!("no part of the key; {}", listed("part", &view.key)),
+        ));
     }
     let schema = view.key_schema();
     let mut object = serde_json::Map::new();
@@ -45,17 +56,25 @@ pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>)
         object.insert(name.clone(), value);
     }
     let mut rows = RowsBuilder::new(&schema);
-    request::decode_key(&schema, Value::Object(object).to_string().as_bytes(), &mut rows)?;
+    request::decode_key(
+        &schema,
+        Value::Object(object).to_string().as_bytes(),
+        &mut rows,
+    )?;
     let block = rows.finish();
-    let parts: Vec<key::Part> = (0..schema.len()).map(|at| key::Part::of(&schema, at)).collect();
+    let parts: Vec<key::Part> = (0..schema.len())
+        .map(|at| key::Part::of(&schema, at))
+        .collect();
     let mut bytes = Vec::new();
     key::encode(&block, &parts, 0, &mut bytes);
 
     let mut found = None;
     store.view(&view.name)?.get(&bytes, &mut |bytes| {
         let mut rows = RowsBuilder::new(&view.columns);
-        rows.begin_row();
-        found = Some(row::decode(&view.columns, bytes, &view.columns, &mut rows).map(|times| (times, rows.finish())));
+        found = Some(
+            row::decode(&view.columns, bytes, &view.columns, &mut rows)
+                .map(|times| (times, rows.finish())),
+        );
     })?;
     let Some(found) = found else {
         return Ok(json!({ "view": view.name, "status": Status::NotFound, "row": null }));
@@ -63,8 +82,13 @@ pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>)
     let (times, block) = found?;
     let mut row = Vec::new();
     write_row(&block, &view.columns, 0, &mut row);
-    let row: Value = serde_json::from_slice(&row).map_err(|error| Error::Internal(error.to_string()))?;
-    let shown = |micros| jiff::Timestamp::from_microsecond(micros).map(|time| time.to_string()).ok();
+    let row: Value =
+        serde_json::from_slice(&row).map_err(|error| Error::Internal(error.to_string()))?;
+    let shown = |micros| {
+        jiff::Timestamp::from_microsecond(micros)
+            .map(|time| time.to_string())
+            .ok()
+    };
     Ok(json!({
         "view": view.name,
         "status": Status::Present,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-    exponential_buckets,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder, exponential_buckets,
 };
 
 use crate::error::{Error, Result};
@@ -55,13 +55,15 @@ impl Metrics {
     pub fn new() -> Result<Metrics> {
         let registry = Registry::new();
         let build = || -> prometheus::Result<Metrics> {
-            let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
-                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(counters.clone()))?;
-                Ok(counters)
-            };
+            let counters =
+                |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+                    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                    registry.register(Box::new(counters.clone()))?;
+                    Ok(counters)
+                };
             let histograms = |name: &str, help: &str, buckets: Vec<f64>, labels: &[&str]| {
-                let histograms = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
+                let histograms =
+                    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
                 registry.register(Box::new(histograms.clone()))?;
                 prometheus::Result::Ok(histograms)
             };
@@ -77,7 +79,11 @@ impl Metrics {
                     "Requests by service version, kind (score, features) and outcome (ok, error)",
                     &["service", "version", "kind", "outcome"],
                 )?,
-                rows: counters("tidemill_rows_total", "Rows answered", &["service", "version"])?,
+                rows: counters(
+                    "tidemill_rows_total",
+                    "Rows answered",
+                    &["service", "version"],
+                )?,
                 request_seconds: histograms(
                     "tidemill_request_seconds",
                     "From the body to the answer, within the server",
@@ -106,10 +112,20 @@ impl Metrics {
                     "Look-ups by status",
                     &["service", "version", "lookup", "status"],
                 )?,
-                errors: counters("tidemill_errors_total", "Answers that were a problem, by kind", &["kind"])?,
+                errors: counters(
+                    "tidemill_errors_total",
+                    "Answers that were a problem, by kind",
+                    &["kind"],
+                )?,
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
-                log_dropped: gauge("tidemill_log_dropped", "Records the feature log dropped since the start")?,
-                log_written: gauge("tidemill_log_written", "Records the feature log wrote since the start")?,
+                log_dropped: gauge(
+                    "tidemill_log_dropped",
+                    "Records the feature log dropped since the start",
+                )?,
+                log_written: gauge(
+                    "tidemill_log_written",
+                    "Records the feature log wrote since the start",
+                )?,
                 registry: registry.clone(),
             })
         };
@@ -119,15 +135,26 @@ impl Metrics {
     /// The handles of a service version.
     pub fn service(&self, plan: &Plan) -> ServiceMetrics {
         let (service, version) = (plan.definition.name.as_str(), plan.number.to_string());
-        let requests = |kind, outcome| self.requests.with_label_values(&[service, &version, kind, outcome]);
+        let requests = |kind, outcome| {
+            self.requests
+                .with_label_values(&[service, &version, kind, outcome])
+        };
         let steps = plan.steps.iter().map(|step| match &step.kind {
             StepKind::LookUp(_) => StepMetrics::LookUp {
                 statuses: Status::ALL.map(|status| {
-                    self.lookups.with_label_values(&[service, &version, &step.alias, status.as_str()])
+                    self.lookups.with_label_values(&[
+                        service,
+                        &version,
+                        &step.alias,
+                        status.as_str(),
+                    ])
                 }),
             },
             StepKind::Transform(transform) => {
-                let (name, version) = (transform.name().name.as_str(), transform.name().version.to_string());
+                let (name, version) = (
+                    transform.name().name.as_str(),
+                    transform.name().version.to_string(),
+                );
                 StepMetrics::Transform {
                     seconds: self.transform_seconds.with_label_values(&[name, &version]),
                     fuel: self.transform_fuel.with_label_values(&[name, &version]),
@@ -151,8 +178,10 @@ impl Metrics {
     }
 
     pub fn log(&self, written: u64, dropped: u64) {
-        self.log_written.set(i64::try_from(written).unwrap_or(i64::MAX));
-        self.log_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
+        self.log_written
+            .set(i64::try_from(written).unwrap_or(i64::MAX));
+        self.log_dropped
+            .set(i64::try_from(dropped).unwrap_or(i64::MAX));
     }
 
     /// Everything, as Prometheus reads it.
@@ -178,7 +207,12 @@ impl StepMetrics {
     pub fn timed(&self, call: impl FnOnce() -> Result<Answer>) -> Result<Answer> {
         let started = Instant::now();
         let answer = call();
-        if let StepMetrics::Transform { seconds, fuel, refused } = self {
+        if let StepMetrics::Transform {
+            seconds,
+            fuel,
+            refused,
+        } = self
+        {
             seconds.observe(started.elapsed().as_secs_f64());
             if let Ok(answer) = &answer {
                 fuel.observe(answer.fuel as f64);

@@ -63,8 +63,14 @@ pub struct ScoreOutput {
 /// Reads an ONNX file; every refusal is a sentence.
 pub fn load(name: &str, number: u32, onnx: &[u8], manifest: Manifest) -> Result<LoadedModel> {
     let what = || format!("model \"{name}\"");
-    let engine = onnx::OnnxModel::load(onnx, &manifest).map_err(|reason| Error::refused(what(), reason))?;
-    Ok(LoadedModel { name: name.to_owned(), number, manifest, engine: Box::new(engine) })
+    let engine =
+        onnx::OnnxModel::load(onnx, &manifest).map_err(|reason| Error::refused(what(), reason))?;
+    Ok(LoadedModel {
+        name: name.to_owned(),
+        number,
+        manifest,
+        engine: Box::new(engine),
+    })
 }
 
 pub use onnx::{Facts, embedded_manifest, facts};
@@ -72,29 +78,41 @@ pub use onnx::{Facts, embedded_manifest, facts};
 impl LoadedModel {
     /// The features it wants, in order, over all its inputs.
     pub fn features(&self) -> Vec<String> {
-        self.manifest.inputs.iter().flat_map(|input| input.features.iter().cloned()).collect()
+        self.manifest
+            .inputs
+            .iter()
+            .flat_map(|input| input.features.iter().cloned())
+            .collect()
     }
 
     /// Whether columns of this schema, in its order, can go in.
     pub fn check_features(&self, schema: &Schema) -> Result<(), String> {
         let wanted = self.engine.inputs().iter().zip(&self.manifest.inputs);
-        let kinds = wanted.flat_map(|(tensor, binding)| binding.features.iter().map(|_| tensor.kind));
+        let kinds =
+            wanted.flat_map(|(tensor, binding)| binding.features.iter().map(|_| tensor.kind));
         for (field, kind) in schema.fields().iter().zip(kinds) {
             let fits = match (kind, field.data_type) {
                 (_, DataType::Many(_)) => false,
                 (Kind::Text, DataType::One(scalar)) => scalar == Scalar::Text,
                 (Kind::Bool, DataType::One(scalar)) => scalar == Scalar::Boolean,
-                (Kind::I64, DataType::One(scalar)) => matches!(scalar, Scalar::Integer | Scalar::Boolean),
+                (Kind::I64, DataType::One(scalar)) => {
+                    matches!(scalar, Scalar::Integer | Scalar::Boolean)
+                }
                 (Kind::F32 | Kind::F64, DataType::One(scalar)) => {
                     matches!(scalar, Scalar::Float | Scalar::Integer | Scalar::Boolean)
                 }
             };
             if !fits {
                 let (name, found) = (&field.name, field.data_type);
-                return Err(format!("feature \"{name}\" is {found}, which does not go into the model's {kind:?} input"));
+                return Err(format!(
+                    "feature \"{name}\" is {found}, which does not go into the model's {kind:?} input"
+                ));
             }
             if field.nullable && matches!(kind, Kind::I64 | Kind::Bool) {
-                return Err(format!("feature \"{}\" may be null, but the model's {kind:?} input has no null", field.name));
+                return Err(format!(
+                    "feature \"{}\" may be null, but the model's {kind:?} input has no null",
+                    field.name
+                ));
             }
         }
         Ok(())
@@ -116,21 +134,36 @@ impl LoadedModel {
                 .filter(|&at| matches!(outputs[at].kind, Kind::F32 | Kind::F64))
                 .collect();
             return match numbers.as_slice() {
-                [output] if outputs[*output].columns <= 2 => {
-                    Ok(ScoreOutput { output: *output, column: outputs[*output].columns - 1 })
-                }
-                _ => Err(format!("say which output is the score with [output] score = \"…\"; there are {}", there())),
+                [output] if outputs[*output].columns <= 2 => Ok(ScoreOutput {
+                    output: *output,
+                    column: outputs[*output].columns - 1,
+                }),
+                _ => Err(format!(
+                    "say which output is the score with [output] score = \"…\"; there are {}",
+                    there()
+                )),
             };
         };
         let (name, column) = match wanted.split_once('[') {
             None => (wanted, Some(0)),
-            Some((name, rest)) => (name, rest.strip_suffix(']').and_then(|number| number.parse().ok())),
+            Some((name, rest)) => (
+                name,
+                rest.strip_suffix(']')
+                    .and_then(|number| number.parse().ok()),
+            ),
         };
         let output = outputs.iter().position(|tensor| tensor.name == name);
         match (output, column) {
-            (Some(output), _) if outputs[output].kind == Kind::Text => Err(format!("output \"{name}\" is text, not a score")),
-            (Some(output), Some(column)) if column < outputs[output].columns => Ok(ScoreOutput { output, column }),
-            _ => Err(format!("the model has no output \"{wanted}\"; there are {}", there())),
+            (Some(output), _) if outputs[output].kind == Kind::Text => {
+                Err(format!("output \"{name}\" is text, not a score"))
+            }
+            (Some(output), Some(column)) if column < outputs[output].columns => {
+                Ok(ScoreOutput { output, column })
+            }
+            _ => Err(format!(
+                "the model has no output \"{wanted}\"; there are {}",
+                there()
+            )),
         }
     }
 
@@ -143,7 +176,12 @@ impl LoadedModel {
             inputs.push(Matrix::of_columns(vector, mine, tensor.kind));
             slots = rest;
         }
-        self.engine.run(vector.rows(), inputs).map_err(|message| Error::Model { model: self.to_string(), message })
+        self.engine
+            .run(vector.rows(), inputs)
+            .map_err(|message| Error::Model {
+                model: self.to_string(),
+                message,
+            })
     }
 }
 

@@ -8,7 +8,9 @@ mod catalog;
 mod services;
 
 pub use artifacts::{Artifacts, digest};
-pub use catalog::{Catalog, ModelEntry, ModelRecord, ServiceRecord, TransformEntry, TransformRecord};
+pub use catalog::{
+    Catalog, ModelEntry, ModelRecord, ServiceRecord, TransformEntry, TransformRecord,
+};
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -52,7 +54,9 @@ impl Registry {
         store: Arc<dyn OnlineStore>,
         metrics: Arc<Metrics>,
     ) -> Result<Registry> {
-        let records = db.open_tree("registry").map_err(|error| Error::Store(error.to_string()))?;
+        let records = db
+            .open_tree("registry")
+            .map_err(|error| Error::Store(error.to_string()))?;
         let registry = Registry {
             records,
             artifacts: Artifacts::open(&dir.join("artifacts"))?,
@@ -94,7 +98,11 @@ impl Registry {
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
         let name = loaded.name().clone();
-        if let Some(entry) = catalog.transforms.get(&name.name).and_then(|versions| versions.get(&name.version)) {
+        if let Some(entry) = catalog
+            .transforms
+            .get(&name.name)
+            .and_then(|versions| versions.get(&name.version))
+        {
             if entry.record.digest == name.digest {
                 return Ok((entry.clone(), Outcome::Unchanged));
             }
@@ -111,8 +119,14 @@ impl Registry {
             registered_at: jiff::Timestamp::now(),
         };
         self.artifacts.put(&name.digest, &component)?;
-        self.keep(&format!("transform/{}/{}", name.name, name.version), &record)?;
-        let entry = TransformEntry { record, loaded: OnceLock::from(loaded) };
+        self.keep(
+            &format!("transform/{}/{}", name.name, name.version),
+            &record,
+        )?;
+        let entry = TransformEntry {
+            record,
+            loaded: OnceLock::from(loaded),
+        };
         let mut next = Catalog::clone(&catalog);
         let entry = next.add_transform(entry);
         self.catalog.store(Arc::new(next));
@@ -140,14 +154,23 @@ impl Registry {
     }
 
     /// Admits an ONNX file. The same file with the same manifest is the number it has already.
-    pub fn register_model(&self, onnx: &[u8], manifest: Manifest) -> Result<(Arc<ModelEntry>, Outcome)> {
+    pub fn register_model(
+        &self,
+        onnx: &[u8],
+        manifest: Manifest,
+    ) -> Result<(Arc<ModelEntry>, Outcome)> {
         crate::schema::check_name(&manifest.name)
             .map_err(|reason| Error::refused(format!("model \"{}\"", manifest.name), reason))?;
         let digest = digest(onnx);
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
-        let versions = catalog.models.get(&manifest.name).map_or(&[][..], Vec::as_slice);
-        let same = |entry: &&Arc<ModelEntry>| entry.record.digest == digest && entry.record.manifest == manifest;
+        let versions = catalog
+            .models
+            .get(&manifest.name)
+            .map_or(&[][..], Vec::as_slice);
+        let same = |entry: &&Arc<ModelEntry>| {
+            entry.record.digest == digest && entry.record.manifest == manifest
+        };
         if let Some(entry) = versions.iter().find(same) {
             return Ok((entry.clone(), Outcome::Unchanged));
         }
@@ -155,10 +178,19 @@ impl Registry {
         let name = manifest.name.clone();
         let loaded = model::load(&name, number, onnx, manifest.clone())?;
         let facts = model::facts(onnx, loaded.engine.as_ref());
-        let record = ModelRecord { number, digest, manifest, facts, registered_at: jiff::Timestamp::now() };
+        let record = ModelRecord {
+            number,
+            digest,
+            manifest,
+            facts,
+            registered_at: jiff::Timestamp::now(),
+        };
         self.artifacts.put(&record.digest, onnx)?;
         self.keep(&format!("model/{name}/{number:010}"), &record)?;
-        let entry = ModelEntry { record, loaded: OnceLock::from(Arc::new(loaded)) };
+        let entry = ModelEntry {
+            record,
+            loaded: OnceLock::from(Arc::new(loaded)),
+        };
         let mut next = Catalog::clone(&catalog);
         let entry = next.add_model(entry);
         self.catalog.store(Arc::new(next));
@@ -170,15 +202,27 @@ impl Registry {
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
         let pins = self.pinned(&catalog, &definition)?;
-        let versions = catalog.services.get(&definition.name).map_or(&[][..], Vec::as_slice);
-        let same = |service: &&Arc<Service>| service.plan.definition == definition && service.pins == pins;
+        let versions = catalog
+            .services
+            .get(&definition.name)
+            .map_or(&[][..], Vec::as_slice);
+        let same =
+            |service: &&Arc<Service>| service.plan.definition == definition && service.pins == pins;
         if let Some(service) = versions.iter().find(same) {
             return Ok((service.clone(), Outcome::Unchanged));
         }
         let number = versions.len() as u32 + 1;
-        let record = ServiceRecord { number, definition, pins, registered_at: jiff::Timestamp::now() };
+        let record = ServiceRecord {
+            number,
+            definition,
+            pins,
+            registered_at: jiff::Timestamp::now(),
+        };
         let service = self.restored(&catalog, record.clone())?;
-        self.keep(&format!("service/{}/{number:010}", record.definition.name), &record)?;
+        self.keep(
+            &format!("service/{}/{number:010}", record.definition.name),
+            &record,
+        )?;
         let mut next = Catalog::clone(&catalog);
         let service = next.add_service(service);
         self.catalog.store(Arc::new(next));
@@ -192,7 +236,8 @@ impl Registry {
 
     /// Writes a record and waits until it is on disk: what is acknowledged is kept.
     fn keep(&self, key: &str, record: &impl Serialize) -> Result<()> {
-        let bytes = serde_json::to_vec(record).map_err(|error| Error::Internal(error.to_string()))?;
+        let bytes =
+            serde_json::to_vec(record).map_err(|error| Error::Internal(error.to_string()))?;
         self.records
             .insert(key, bytes)
             .and_then(|_| self.records.flush())
@@ -206,8 +251,9 @@ impl Registry {
             .map(|item| {
                 let (key, value) = item.map_err(|error| Error::Store(error.to_string()))?;
                 let key = String::from_utf8_lossy(&key).into_owned();
-                let record = serde_json::from_slice(&value)
-                    .map_err(|error| Error::Internal(format!("registry record {key} cannot be read: {error}")))?;
+                let record = serde_json::from_slice(&value).map_err(|error| {
+                    Error::Internal(format!("registry record {key} cannot be read: {error}"))
+                })?;
                 Ok((key, record))
             })
             .collect()

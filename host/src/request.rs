@@ -37,9 +37,14 @@ pub struct Request {
 pub fn decode(schema: &Schema, body: &[u8], limits: Limits) -> Result<Request> {
     let mut state = State::new(schema, limits);
     let mut json = serde_json::Deserializer::from_slice(body);
-    let outcome = Body { state: &mut state }.deserialize(&mut json).and_then(|body| json.end().map(|()| body));
+    let outcome = Body { state: &mut state }
+        .deserialize(&mut json)
+        .and_then(|body| json.end().map(|()| body));
     match outcome {
-        Ok(features) => Ok(Request { rows: state.rows.finish(), features }),
+        Ok(features) => Ok(Request {
+            rows: state.rows.finish(),
+            features,
+        }),
         Err(error) => Err(state.refusal(&error)),
     }
 }
@@ -55,11 +60,19 @@ pub fn decode_key(schema: &Schema, json: &[u8], rows: &mut RowsBuilder) -> Resul
 }
 
 fn append_row(schema: &Schema, json: &[u8], path: &str, rows: &mut RowsBuilder) -> Result<()> {
-    let mut state = State::new(schema, Limits { rows: usize::MAX, ignore_unknown: true });
+    let mut state = State::new(
+        schema,
+        Limits {
+            rows: usize::MAX,
+            ignore_unknown: true,
+        },
+    );
     std::mem::swap(&mut state.rows, rows);
     state.path.push_str(path);
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let outcome = Row { state: &mut state }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    let outcome = Row { state: &mut state }
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end());
     std::mem::swap(&mut state.rows, rows);
     outcome.map_err(|error| state.refusal(&error))
 }
@@ -90,13 +103,22 @@ impl<'s> State<'s> {
 
     /// Notes a refusal of what stands at the current path.
     fn refuse<E: de::Error>(&mut self, message: impl fmt::Display) -> E {
-        let path = if self.path.is_empty() { "body".to_owned() } else { self.path.clone() };
-        self.refused.get_or_insert_with(|| Error::invalid(path, message.to_string()));
+        let path = if self.path.is_empty() {
+            "body".to_owned()
+        } else {
+            self.path.clone()
+        };
+        self.refused
+            .get_or_insert_with(|| Error::invalid(path, message.to_string()));
         E::custom("refused")
     }
 
     /// Runs `step` with `part` at the end of the path. The path stays as it is where `step` fails.
-    fn at<T, E>(&mut self, part: fmt::Arguments<'_>, step: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+    fn at<T, E>(
+        &mut self,
+        part: fmt::Arguments<'_>,
+        step: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         let length = self.path.len();
         let _ = self.path.write_fmt(part);
         let value = step(self)?;
@@ -106,7 +128,11 @@ impl<'s> State<'s> {
 
     fn refusal(self, error: &serde_json::Error) -> Error {
         self.refused.unwrap_or_else(|| {
-            let path = if self.path.is_empty() { "body".to_owned() } else { self.path };
+            let path = if self.path.is_empty() {
+                "body".to_owned()
+            } else {
+                self.path
+            };
             Error::invalid(path, format!("not JSON: {error}"))
         })
     }
@@ -142,7 +168,9 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
             let part = format_args!("{key}");
             match key {
                 "inputs" | "rows" if given.is_some() => {
-                    return state.at(part, |state| Err(state.refuse("give \"inputs\" or \"rows\", once")));
+                    return state.at(part, |state| {
+                        Err(state.refuse("give \"inputs\" or \"rows\", once"))
+                    });
                 }
                 "inputs" => {
                     given = Some(());
@@ -152,11 +180,19 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                     given = Some(());
                     state.at(part, |state| map.next_value_seed(Rows { state }))?;
                 }
-                "features" if features.is_some() => return state.at(part, |state| Err(state.refuse("given twice"))),
-                "features" => features = Some(state.at(part, |state| map.next_value_seed(value::Flag { state }))?),
+                "features" if features.is_some() => {
+                    return state.at(part, |state| Err(state.refuse("given twice")));
+                }
+                "features" => {
+                    features =
+                        Some(state.at(part, |state| map.next_value_seed(value::Flag { state }))?)
+                }
                 _ => {
                     return state.at(part, |state| {
-                        Err(state.refuse(format_args!("no such field; there are {}", BODY_FIELDS.join(", "))))
+                        Err(state.refuse(format_args!(
+                            "no such field; there are {}",
+                            BODY_FIELDS.join(", ")
+                        )))
                     });
                 }
             }
@@ -198,12 +234,17 @@ impl<'de> Visitor<'de> for Rows<'_, '_> {
                 // One more is one too many, whatever it is.
                 if rows.next_element::<IgnoredAny>()?.is_some() {
                     let limit = state.limits.rows.to_string();
-                    state.refused = Some(Error::TooLarge { what: "the number of rows".to_owned(), limit });
+                    state.refused = Some(Error::TooLarge {
+                        what: "the number of rows".to_owned(),
+                        limit,
+                    });
                     return Err(de::Error::custom("refused"));
                 }
                 return Ok(());
             }
-            match state.at(format_args!("[{row}]"), |state| rows.next_element_seed(Row { state }))? {
+            match state.at(format_args!("[{row}]"), |state| {
+                rows.next_element_seed(Row { state })
+            })? {
                 Some(()) => row += 1,
                 None if row == 0 => return Err(state.refuse("no rows")),
                 None => return Ok(()),
@@ -249,26 +290,33 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
             };
             let part = format_args!(".{key}");
             match position {
-                Some(index) if state.seen[index] => return state.at(part, |state| Err(state.refuse("given twice"))),
+                Some(index) if state.seen[index] => {
+                    return state.at(part, |state| Err(state.refuse("given twice")));
+                }
                 Some(index) => {
                     state.seen[index] = true;
                     next = index + 1;
-                    state.at(part, |state| map.next_value_seed(value::Value { state, index }))?;
+                    state.at(part, |state| {
+                        map.next_value_seed(value::Value { state, index })
+                    })?;
                 }
                 None if state.limits.ignore_unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
                 None => {
                     let known = schema.names().join(", ");
-                    return state
-                        .at(part, |state| Err(state.refuse(format_args!("no such field; there are {known}"))));
+                    return state.at(part, |state| {
+                        Err(state.refuse(format_args!("no such field; there are {known}")))
+                    });
                 }
             }
         }
         for (field, seen) in state.schema.fields().iter().zip(&state.seen) {
             if !seen && !field.nullable {
                 let _ = write!(state.path, ".{}", field.name);
-                return Err(state.refuse(format_args!("missing; a {} belongs here", field.data_type)));
+                return Err(
+                    state.refuse(format_args!("missing; a {} belongs here", field.data_type))
+                );
             }
         }
         Ok(())

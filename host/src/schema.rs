@@ -91,8 +91,14 @@ struct Inner {
 }
 
 impl Scalar {
-    pub const ALL: [Scalar; 6] =
-        [Scalar::Boolean, Scalar::Integer, Scalar::Float, Scalar::Text, Scalar::Timestamp, Scalar::Json];
+    pub const ALL: [Scalar; 6] = [
+        Scalar::Boolean,
+        Scalar::Integer,
+        Scalar::Float,
+        Scalar::Text,
+        Scalar::Timestamp,
+        Scalar::Json,
+    ];
 
     /// The name in service files, view definitions and messages.
     pub fn name(self) -> &'static str {
@@ -130,7 +136,10 @@ impl DataType {
     /// Reads `f64` or `list<f64>`.
     pub fn parse(text: &str) -> Option<DataType> {
         let scalar = |name: &str| Scalar::ALL.into_iter().find(|s| s.name() == name);
-        match text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
+        match text
+            .strip_prefix("list<")
+            .and_then(|rest| rest.strip_suffix('>'))
+        {
             Some(item) => scalar(item).map(DataType::Many),
             None => scalar(text).map(DataType::One),
         }
@@ -167,7 +176,11 @@ impl Schema {
     pub fn new(fields: Vec<Field>) -> Schema {
         let mut layout = Layout::default();
         let slots = fields.iter().map(|field| layout.place(field)).collect();
-        Schema(Arc::new(Inner { fields, slots, layout }))
+        Schema(Arc::new(Inner {
+            fields,
+            slots,
+            layout,
+        }))
     }
 
     pub fn fields(&self) -> &[Field] {
@@ -205,7 +218,11 @@ impl Schema {
 
     /// The names, for messages that list what there is.
     pub fn names(&self) -> Vec<String> {
-        self.0.fields.iter().map(|field| field.name.clone()).collect()
+        self.0
+            .fields
+            .iter()
+            .map(|field| field.name.clone())
+            .collect()
     }
 }
 
@@ -230,7 +247,9 @@ impl<'de> Deserialize<'de> for Schema {
 /// The rule for the names of transforms, views, models and services.
 pub fn check_name(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    let good = name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(letters);
+    let good = name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(letters);
     if good {
         return Ok(());
     }
@@ -256,6 +275,11 @@ impl Layout {
             Pool::Text => next(&mut self.texts),
         };
         let validity = field.nullable.then(|| next(&mut self.nullables));
-        Slot { pool, index, many, validity }
+        Slot {
+            pool,
+            index,
+            many,
+            validity,
+        }
     }
 }

@@ -61,7 +61,10 @@ pub fn score(service: &Service, request: Block, now: i64, with_model: bool) -> R
                 let answer = metrics.timed(|| transform.call(&block))?;
                 for refusal in answer.refusals {
                     let transform = transform.name().clone();
-                    refusals[refusal.row].get_or_insert(Refusal { transform, message: refusal.message });
+                    refusals[refusal.row].get_or_insert(Refusal {
+                        transform,
+                        message: refusal.message,
+                    });
                 }
                 answer.rows
             }
@@ -75,31 +78,59 @@ pub fn score(service: &Service, request: Block, now: i64, with_model: bool) -> R
             let outputs = planned.model.run(&plan.vector.schema, &vector)?;
             let output = &outputs[planned.score.output];
             let score = |row| output.number(row, planned.score.column);
-            let scores = (0..rows).map(|row| refusals[row].is_none().then(|| score(row))).collect();
+            let scores = (0..rows)
+                .map(|row| refusals[row].is_none().then(|| score(row)))
+                .collect();
             (outputs, scores)
         }
         _ => (Vec::new(), vec![None; rows]),
     };
-    Ok(Scored { sources, lookups, outputs, scores, refusals, vector })
+    Ok(Scored {
+        sources,
+        lookups,
+        outputs,
+        scores,
+        refusals,
+        vector,
+    })
 }
 
-fn look_up(plan: &Plan, step: &Step, lookup: &LookUp, sources: &[Block], now: i64) -> Result<(Block, Looked)> {
+fn look_up(
+    plan: &Plan,
+    step: &Step,
+    lookup: &LookUp,
+    sources: &[Block],
+    now: i64,
+) -> Result<(Block, Looked)> {
     let request = &sources[0];
     let rows = request.rows();
     let mut columns = RowsBuilder::new(&step.columns);
-    let mut looked = Looked { statuses: Vec::with_capacity(rows), event_times: Vec::with_capacity(rows) };
-    let parts: Vec<_> = step.inputs.iter().zip(&lookup.key).map(|(from, part)| (&sources[from.source], *part)).collect();
+    let mut looked = Looked {
+        statuses: Vec::with_capacity(rows),
+        event_times: Vec::with_capacity(rows),
+    };
+    let parts: Vec<_> = step
+        .inputs
+        .iter()
+        .zip(&lookup.key)
+        .map(|(from, part)| (&sources[from.source], *part))
+        .collect();
     let mut bytes = Vec::new();
     for at in 0..rows {
         let (mut status, mut event_time) = (Status::NotFound, None);
         if key::encode_across(&parts, at, &mut bytes) {
-            let asked = plan.event_time.map_or(now, |slot| request.integer(slot, at));
+            let asked = plan
+                .event_time
+                .map_or(now, |slot| request.integer(slot, at));
             let mut outcome = Ok(());
             lookup.rows.get(&bytes, &mut |found| {
                 outcome = row::times(found).and_then(|times| {
                     event_time = Some(times.event);
                     // A row from after the event counts as new: it was there when the request came.
-                    if lookup.max_age.is_some_and(|limit| asked.saturating_sub(times.event) > limit) {
+                    if lookup
+                        .max_age
+                        .is_some_and(|limit| asked.saturating_sub(times.event) > limit)
+                    {
                         status = Status::OutsideMaxAge;
                         return Ok(());
                     }

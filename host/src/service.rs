@@ -106,11 +106,14 @@ pub struct Age(pub Duration);
 impl Definition {
     /// Reads a service file.
     pub fn from_toml(text: &str) -> Result<Definition> {
-        toml::from_str(text).map_err(|error| Error::refused("the service file", error.to_string().trim_end().to_owned()))
+        toml::from_str(text).map_err(|error| {
+            Error::refused("the service file", error.to_string().trim_end().to_owned())
+        })
     }
 
     pub fn from_json(bytes: &[u8]) -> Result<Definition> {
-        serde_json::from_slice(bytes).map_err(|error| Error::refused("the service", error.to_string()))
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::refused("the service", error.to_string()))
     }
 }
 
@@ -123,8 +126,13 @@ impl Age {
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-            if millis != 0 && millis % size == 0 {
+        for (unit, size) in [
+            ("d", 86_400_000),
+            ("h", 3_600_000),
+            ("m", 60_000),
+            ("s", 1_000),
+        ] {
+            if millis != 0 && millis.is_multiple_of(size) {
                 return write!(f, "{}{unit}", millis / size);
             }
         }
@@ -141,7 +149,9 @@ impl Serialize for Age {
 impl<'de> Deserialize<'de> for Age {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let split = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let unit = match &text[split..] {
             "ms" => 1,
             "s" => 1_000,
@@ -150,9 +160,15 @@ impl<'de> Deserialize<'de> for Age {
             "d" => 86_400_000,
             _ => 0,
         };
-        match text[..split].parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+        match text[..split]
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(unit))
+        {
             Some(millis) if unit != 0 => Ok(Age(Duration::from_millis(millis))),
-            _ => Err(serde::de::Error::custom(format!("\"{text}\" is no span of time such as 500ms, 90s, 15m, 3h or 2d"))),
+            _ => Err(serde::de::Error::custom(format!(
+                "\"{text}\" is no span of time such as 500ms, 90s, 15m, 3h or 2d"
+            ))),
         }
     }
 }

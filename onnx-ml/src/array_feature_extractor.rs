@@ -25,7 +25,11 @@ fn pick<T: Datum>(x: &Tensor, columns: &[usize]) -> TractResult<Tensor> {
         n => shape[n - 1] = columns.len(),
     }
     let rows = data.chunks_exact(stride.max(1));
-    tensor(&shape, rows.flat_map(|row| columns.iter().map(|&c| row[c].clone())).collect())
+    tensor(
+        &shape,
+        rows.flat_map(|row| columns.iter().map(|&c| row[c].clone()))
+            .collect(),
+    )
 }
 
 impl Kernel for ArrayFeatureExtractor {

@@ -1,8 +1,8 @@
 //! Reading a node's attributes. Every refusal names the node and the attribute (see `tract_onnx::pb_helpers`).
 
+use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tensor::load_tensor;
-use tract_onnx::data_resolver::MmapDataResolver;
 use tract_onnx::tract_hir::internal::*;
 
 /// A tensor attribute, or nothing where it is absent. Data outside the file is refused.
@@ -10,9 +10,12 @@ pub(crate) fn tensor(node: &NodeProto, name: &str) -> TractResult<Option<Tensor>
     match node.get_attr_opt::<&TensorProto>(name)? {
         // An attribute that is present and says nothing: some exporters write `default_tensor` so.
         Some(proto) if proto.data_type == 0 => Ok(None),
-        Some(proto) => load_tensor_proto(proto)
-            .map(Some)
-            .with_context(|| format!("node {:?} ({}), attribute '{name}'", node.name, node.op_type)),
+        Some(proto) => load_tensor_proto(proto).map(Some).with_context(|| {
+            format!(
+                "node {:?} ({}), attribute '{name}'",
+                node.name, node.op_type
+            )
+        }),
         None => Ok(None),
     }
 }
@@ -28,7 +31,8 @@ pub(crate) fn check_payload(proto: &TensorProto) -> TractResult<()> {
     ensure!(!outside, "external data is not read");
     let mut volume = 1usize;
     for &dim in &proto.dims {
-        let dim = usize::try_from(dim).map_err(|_| format_err!("the dimension {dim} is negative"))?;
+        let dim =
+            usize::try_from(dim).map_err(|_| format_err!("the dimension {dim} is negative"))?;
         volume = volume.checked_mul(dim).context("the shape is too large")?;
     }
     let payload = proto.raw_data.len()
@@ -38,13 +42,18 @@ pub(crate) fn check_payload(proto: &TensorProto) -> TractResult<()> {
         + proto.int64_data.len()
         + proto.string_data.len();
     // Every element takes at least one byte of the file; without this a short file could ask for terabytes.
-    ensure!(volume <= payload, "the shape says {volume} values, the data are shorter");
+    ensure!(
+        volume <= payload,
+        "the shape says {volume} values, the data are shorter"
+    );
     Ok(())
 }
 
 /// Numbers given either as floats or, under `NAME_as_tensor`, as a tensor of floats or doubles.
 pub(crate) fn doubles<'a>(node: &'a NodeProto, name: &str) -> TractResult<Option<Doubles<'a>>> {
-    let floats = node.get_attr_opt_slice::<f32>(name)?.filter(|f| !f.is_empty());
+    let floats = node
+        .get_attr_opt_slice::<f32>(name)?
+        .filter(|f| !f.is_empty());
     let wide = format!("{name}_as_tensor");
     let wide = tensor(node, &wide)?.filter(|t| t.len() > 0);
     match (floats, wide) {
@@ -85,9 +94,11 @@ impl Doubles<'_> {
 /// A float or double tensor as doubles.
 pub(crate) fn to_doubles(node: &NodeProto, name: &str, tensor: &Tensor) -> TractResult<Vec<f64>> {
     match tensor.datum_type() {
-        DatumType::F32 | DatumType::F64 | DatumType::F16 => {
-            Ok(tensor.cast_to::<f64>()?.try_as_plain_ram()?.as_slice::<f64>()?.to_vec())
-        }
+        DatumType::F32 | DatumType::F64 | DatumType::F16 => Ok(tensor
+            .cast_to::<f64>()?
+            .try_as_plain_ram()?
+            .as_slice::<f64>()?
+            .to_vec()),
         other => node.bail_attr(name, &format!("expected floats or doubles, got {other:?}")),
     }
 }
@@ -105,7 +116,9 @@ pub(crate) fn floats<'a>(node: &'a NodeProto, name: &str) -> TractResult<&'a [f3
 /// A list of whole numbers that must have `n` entries.
 pub(crate) fn ints_of<'a>(node: &'a NodeProto, name: &str, n: usize) -> TractResult<&'a [i64]> {
     let found = ints(node, name)?;
-    node.expect_attr(name, found.len() == n, || format!("{n} entries, got {}", found.len()))?;
+    node.expect_attr(name, found.len() == n, || {
+        format!("{n} entries, got {}", found.len())
+    })?;
     Ok(found)
 }
 

@@ -26,7 +26,9 @@ impl Kernel for Binarizer {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let [(dt, shape)] = exactly(inputs)?;
         match dt {
-            DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 => Ok(tvec!((dt, shape))),
+            DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 => {
+                Ok(tvec!((dt, shape)))
+            }
             other => bail!("takes float, double, int32 or int64, got {other:?}"),
         }
     }

@@ -15,13 +15,22 @@ struct Cast {
 }
 
 pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
-    Ok((expand(Cast { to: node.get_attr::<DatumType>("to")? }), vec![]))
+    Ok((
+        expand(Cast {
+            to: node.get_attr::<DatumType>("to")?,
+        }),
+        vec![],
+    ))
 }
 
 impl Cast {
     /// Dimensions stay dimensions: shape arithmetic casts them to int64 and back.
     fn result(&self, from: DatumType) -> DatumType {
-        if from == DatumType::TDim && self.to == DatumType::I64 { from } else { self.to }
+        if from == DatumType::TDim && self.to == DatumType::I64 {
+            from
+        } else {
+            self.to
+        }
     }
 }
 
@@ -40,14 +49,25 @@ impl Expansion for Cast {
         check_output_arity(outputs, 1)?;
         s.equals(&outputs[0].rank, &inputs[0].rank)?;
         s.equals(&outputs[0].shape, &inputs[0].shape)?;
-        s.given(&inputs[0].datum_type, move |s, from| s.equals(&outputs[0].datum_type, self.result(from)))
+        s.given(&inputs[0].datum_type, move |s, from| {
+            s.equals(&outputs[0].datum_type, self.result(from))
+        })
     }
 
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
         let from = model.outlet_fact(inputs[0])?.datum_type;
         let to = self.result(from);
         if from == to {
-            return model.wire_node(prefix, tract_onnx::tract_core::ops::identity::Identity, inputs);
+            return model.wire_node(
+                prefix,
+                tract_onnx::tract_core::ops::identity::Identity,
+                inputs,
+            );
         }
         if from == DatumType::String || to == DatumType::String {
             return model.wire_node(prefix, MlOp::new(TextCast { to }), inputs);
@@ -85,22 +105,47 @@ impl Kernel for TextCast {
 
 fn parse(text: &[String], shape: &[usize], to: DatumType) -> TractResult<Tensor> {
     let whole = |s: &String| {
-        s.trim().parse::<i64>().map_err(|_| format_err!("{s:?} is no whole number"))
+        s.trim()
+            .parse::<i64>()
+            .map_err(|_| format_err!("{s:?} is no whole number"))
     };
     // Rust reads the spellings ONNX lists for infinity and NaN in any case.
-    let number = |s: &String| s.trim().parse::<f64>().map_err(|_| format_err!("{s:?} is no number"));
-    let single = |s: &String| s.trim().parse::<f32>().map_err(|_| format_err!("{s:?} is no number"));
+    let number = |s: &String| {
+        s.trim()
+            .parse::<f64>()
+            .map_err(|_| format_err!("{s:?} is no number"))
+    };
+    let single = |s: &String| {
+        s.trim()
+            .parse::<f32>()
+            .map_err(|_| format_err!("{s:?} is no number"))
+    };
     match to {
-        DatumType::F32 => tensor(shape, text.iter().map(single).collect::<TractResult<Vec<_>>>()?),
-        DatumType::F64 => tensor(shape, text.iter().map(number).collect::<TractResult<Vec<_>>>()?),
-        DatumType::I64 => tensor(shape, text.iter().map(whole).collect::<TractResult<Vec<_>>>()?),
+        DatumType::F32 => tensor(
+            shape,
+            text.iter().map(single).collect::<TractResult<Vec<_>>>()?,
+        ),
+        DatumType::F64 => tensor(
+            shape,
+            text.iter().map(number).collect::<TractResult<Vec<_>>>()?,
+        ),
+        DatumType::I64 => tensor(
+            shape,
+            text.iter().map(whole).collect::<TractResult<Vec<_>>>()?,
+        ),
         DatumType::I32 => {
             let narrow = |s| whole(s).and_then(|i| Ok(i32::try_from(i)?));
-            tensor(shape, text.iter().map(narrow).collect::<TractResult<Vec<_>>>()?)
+            tensor(
+                shape,
+                text.iter().map(narrow).collect::<TractResult<Vec<_>>>()?,
+            )
         }
         DatumType::Bool => {
             let yes = |s| whole(s).map(|i| i != 0);
-            tensor(shape, text.iter().map(yes).collect::<TractResult<Vec<_>>>()?)
+            tensor(
+                shape,
+                text.iter().map(yes).collect::<TractResult<Vec<_>>>()?,
+            )
         }
         other => bail!("cannot read {other:?} from text"),
     }
@@ -108,10 +153,19 @@ fn parse(text: &[String], shape: &[usize], to: DatumType) -> TractResult<Tensor>
 
 fn print(input: &Tensor) -> TractResult<Vec<String>> {
     Ok(match input.datum_type() {
-        DatumType::F32 => values::<f32>(input)?.iter().map(|&x| float(x as f64, 8)).collect(),
-        DatumType::F64 => values::<f64>(input)?.iter().map(|&x| float(x, 17)).collect(),
+        DatumType::F32 => values::<f32>(input)?
+            .iter()
+            .map(|&x| float(x as f64, 8))
+            .collect(),
+        DatumType::F64 => values::<f64>(input)?
+            .iter()
+            .map(|&x| float(x, 17))
+            .collect(),
         DatumType::Bool => values::<u8>(input)?.iter().map(|x| x.to_string()).collect(),
-        _ => values::<i64>(input)?.iter().map(|x| x.to_string()).collect(),
+        _ => values::<i64>(input)?
+            .iter()
+            .map(|x| x.to_string())
+            .collect(),
     })
 }
 
@@ -125,10 +179,16 @@ fn float(x: f64, digits: usize) -> String {
         return if x < 0.0 { "-INF".into() } else { "INF".into() };
     }
     if x == 0.0 {
-        return if x.is_sign_negative() { "-0".into() } else { "0".into() };
+        return if x.is_sign_negative() {
+            "-0".into()
+        } else {
+            "0".into()
+        };
     }
     let scientific = format!("{x:.*e}", digits - 1);
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let trim = |s: &str| match s.contains('.') {
         true => s.trim_end_matches('0').trim_end_matches('.').to_string(),
@@ -168,9 +228,19 @@ mod tests {
     fn text_is_read() {
         let text = ["1.5".to_string(), "-INF".into(), "NaN".into()];
         let read = parse(&text, &[3], DatumType::F32).unwrap();
-        let read = read.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec();
+        let read = read
+            .try_as_plain_ram()
+            .unwrap()
+            .as_slice::<f32>()
+            .unwrap()
+            .to_vec();
         assert_eq!(read[..2], [1.5, f32::NEG_INFINITY]);
         assert!(read[2].is_nan());
-        assert!(parse(&["x".into()], &[1], DatumType::I64).unwrap_err().to_string().contains("\"x\""));
+        assert!(
+            parse(&["x".into()], &[1], DatumType::I64)
+                .unwrap_err()
+                .to_string()
+                .contains("\"x\"")
+        );
     }
 }

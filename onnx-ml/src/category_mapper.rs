@@ -21,9 +21,15 @@ struct CategoryMapper {
 
 pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     let whole = ints(node, "cats_int64s")?;
-    let text = node.get_attr_opt_vec::<String>("cats_strings")?.unwrap_or_default();
+    let text = node
+        .get_attr_opt_vec::<String>("cats_strings")?
+        .unwrap_or_default();
     node.expect_attr("cats_strings", text.len() == whole.len(), || {
-        format!("as many entries as cats_int64s has ({}), got {}", whole.len(), text.len())
+        format!(
+            "as many entries as cats_int64s has ({}), got {}",
+            whole.len(),
+            text.len()
+        )
     })?;
     let pairs = || text.iter().cloned().zip(whole.iter().copied());
     built(
@@ -33,7 +39,9 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
             to_int: pairs().collect(),
             to_text: pairs().map(|(t, i)| (i, t)).collect(),
             default_int: node.get_attr_opt("default_int64")?.unwrap_or(-1),
-            default_text: node.get_attr_opt("default_string")?.unwrap_or_else(|| "_Unused".into()),
+            default_text: node
+                .get_attr_opt("default_string")?
+                .unwrap_or_else(|| "_Unused".into()),
         },
     )
 }

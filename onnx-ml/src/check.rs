@@ -15,7 +15,17 @@ use crate::{DOMAIN, OPERATORS};
 const ELEMENTS: i64 = 1 << 28;
 
 /// Operators whose inputs are sizes of what they make.
-const SIZED: &[&str] = &["ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"];
+const SIZED: &[&str] = &[
+    "ConstantOfShape",
+    "EyeLike",
+    "Expand",
+    "OneHot",
+    "Pad",
+    "Range",
+    "Resize",
+    "Tile",
+    "Upsample",
+];
 
 /// Checks a decoded model file before it is given to tract.
 ///
@@ -28,10 +38,14 @@ pub fn check(proto: &ModelProto) -> TractResult<()> {
     let graph = proto.graph.as_ref().context("the file has no graph")?;
     let missing = unsupported(proto);
     if !missing.is_empty() {
-        let list: Vec<String> = missing.iter().take(10).map(|m| match m.domain.as_str() {
-            "" => format!("{} (node {:?})", m.op_type, m.name),
-            domain => format!("{domain}.{} (node {:?})", m.op_type, m.name),
-        }).collect();
+        let list: Vec<String> = missing
+            .iter()
+            .take(10)
+            .map(|m| match m.domain.as_str() {
+                "" => format!("{} (node {:?})", m.op_type, m.name),
+                domain => format!("{domain}.{} (node {:?})", m.op_type, m.name),
+            })
+            .collect();
         bail!(
             "{} node(s) with an operator that is not supported: {}; supported of {DOMAIN} are {}, of the main domain \
              those of tract",
@@ -45,7 +59,10 @@ pub fn check(proto: &ModelProto) -> TractResult<()> {
         for node in &graph.node {
             check_node(node).with_context(|| format!("node {:?} ({})", node.name, node.op_type))?;
         }
-        ensure!(graph.sparse_initializer.is_empty(), "sparse initializers are not supported");
+        ensure!(
+            graph.sparse_initializer.is_empty(),
+            "sparse initializers are not supported"
+        );
     }
     check_inputs(graph)?;
     check_names(graph)?;
@@ -58,7 +75,11 @@ fn check_tensor(tensor: &TensorProto) -> TractResult<()> {
 
 fn check_node(node: &NodeProto) -> TractResult<()> {
     for attribute in &node.attribute {
-        attribute.t.iter().chain(&attribute.tensors).try_for_each(check_tensor)?;
+        attribute
+            .t
+            .iter()
+            .chain(&attribute.tensors)
+            .try_for_each(check_tensor)?;
         ensure!(
             attribute.sparse_tensor.is_none() && attribute.sparse_tensors.is_empty(),
             "sparse constants are not supported"
@@ -74,12 +95,19 @@ fn check_inputs(graph: &GraphProto) -> TractResult<()> {
     for input in &graph.input {
         let kind = input.r#type.as_ref().and_then(|t| t.value.as_ref());
         let Some(Value::TensorType(kind)) = kind else {
-            bail!("the input {:?} is no tensor: maps and sequences are not taken", input.name);
+            bail!(
+                "the input {:?} is no tensor: maps and sequences are not taken",
+                input.name
+            );
         };
-        let dims = kind.shape.iter().flat_map(|s| &s.dim).filter_map(|d| match d.value {
-            Some(tract_onnx::pb::tensor_shape_proto::dimension::Value::DimValue(v)) => Some(v),
-            _ => None,
-        });
+        let dims = kind
+            .shape
+            .iter()
+            .flat_map(|s| &s.dim)
+            .filter_map(|d| match d.value {
+                Some(tract_onnx::pb::tensor_shape_proto::dimension::Value::DimValue(v)) => Some(v),
+                _ => None,
+            });
         check_size(&dims.collect::<Vec<_>>()).with_context(|| format!("input {:?}", input.name))?;
     }
     Ok(())
@@ -99,7 +127,11 @@ fn check_names(graph: &GraphProto) -> TractResult<()> {
     }
     for node in &graph.node {
         for input in node.input.iter().filter(|i| !i.is_empty()) {
-            ensure!(made.contains(input.as_str()), "node {:?} uses {input:?}, which nothing before it makes", node.name);
+            ensure!(
+                made.contains(input.as_str()),
+                "node {:?} uses {input:?}, which nothing before it makes",
+                node.name
+            );
         }
         for output in node.output.iter().filter(|o| !o.is_empty()) {
             ensure!(made.insert(output), "the name {output:?} is given twice");
@@ -107,35 +139,55 @@ fn check_names(graph: &GraphProto) -> TractResult<()> {
     }
     ensure!(!graph.output.is_empty(), "the graph has no output");
     for output in &graph.output {
-        ensure!(made.contains(output.name.as_str()), "nothing makes the output {:?}", output.name);
+        ensure!(
+            made.contains(output.name.as_str()),
+            "nothing makes the output {:?}",
+            output.name
+        );
     }
     Ok(())
 }
 
 /// Constants that say how large something is to be.
 fn check_sizes(graph: &GraphProto) -> TractResult<()> {
-    for node in graph.node.iter().filter(|n| SIZED.contains(&n.op_type.as_str())) {
+    for node in graph
+        .node
+        .iter()
+        .filter(|n| SIZED.contains(&n.op_type.as_str()))
+    {
         for input in &node.input {
             let constant = graph.initializer.iter().find(|i| i.name == *input);
             let made = || {
-                let maker = graph.node.iter().find(|n| n.op_type == "Constant" && n.output.contains(input))?;
+                let maker = graph
+                    .node
+                    .iter()
+                    .find(|n| n.op_type == "Constant" && n.output.contains(input))?;
                 maker.attribute.iter().find_map(|a| a.t.as_ref())
             };
-            let Some(constant) = constant.or_else(made) else { continue };
+            let Some(constant) = constant.or_else(made) else {
+                continue;
+            };
             let mut sizes = constant.int64_data.clone();
             if constant.data_type == tract_onnx::pb::tensor_proto::DataType::Int64 as i32 {
                 let raw = constant.raw_data.chunks_exact(8);
                 sizes.extend(raw.filter_map(|b| Some(i64::from_le_bytes(b.try_into().ok()?))));
             }
-            check_size(&sizes).with_context(|| format!("node {:?} ({})", node.name, node.op_type))?;
+            check_size(&sizes)
+                .with_context(|| format!("node {:?} ({})", node.name, node.op_type))?;
         }
     }
     Ok(())
 }
 
 fn check_size(dims: &[i64]) -> TractResult<()> {
-    let volume = dims.iter().filter(|&&d| d > 1).try_fold(1i64, |v, &d| v.checked_mul(d));
-    ensure!(volume.is_some_and(|v| v <= ELEMENTS), "a size of {dims:?} is over the limit of {ELEMENTS} elements");
+    let volume = dims
+        .iter()
+        .filter(|&&d| d > 1)
+        .try_fold(1i64, |v, &d| v.checked_mul(d));
+    ensure!(
+        volume.is_some_and(|v| v <= ELEMENTS),
+        "a size of {dims:?} is over the limit of {ELEMENTS} elements"
+    );
     Ok(())
 }
 
@@ -156,12 +208,33 @@ mod tests {
     }
 
     fn model(nodes: Vec<NodeProto>, input: &str, output: &str) -> ModelProto {
-        let tensor = tract_onnx::pb::type_proto::Tensor { elem_type: 1, shape: None };
-        let kind = tract_onnx::pb::TypeProto { value: Some(Value::TensorType(tensor)), ..Default::default() };
-        let input = ValueInfoProto { name: input.into(), r#type: Some(kind), ..Default::default() };
-        let output = ValueInfoProto { name: output.into(), ..Default::default() };
-        let graph = GraphProto { node: nodes, input: vec![input], output: vec![output], ..Default::default() };
-        ModelProto { graph: Some(graph), ..Default::default() }
+        let tensor = tract_onnx::pb::type_proto::Tensor {
+            elem_type: 1,
+            shape: None,
+        };
+        let kind = tract_onnx::pb::TypeProto {
+            value: Some(Value::TensorType(tensor)),
+            ..Default::default()
+        };
+        let input = ValueInfoProto {
+            name: input.into(),
+            r#type: Some(kind),
+            ..Default::default()
+        };
+        let output = ValueInfoProto {
+            name: output.into(),
+            ..Default::default()
+        };
+        let graph = GraphProto {
+            node: nodes,
+            input: vec![input],
+            output: vec![output],
+            ..Default::default()
+        };
+        ModelProto {
+            graph: Some(graph),
+            ..Default::default()
+        }
     }
 
     fn refusal(proto: &ModelProto) -> String {
@@ -180,7 +253,11 @@ mod tests {
 
     #[test]
     fn an_unknown_operator_is_named_with_its_node_and_the_list() {
-        let said = refusal(&model(vec![node("CastMap", "ai.onnx.ml", "x", "y")], "x", "y"));
+        let said = refusal(&model(
+            vec![node("CastMap", "ai.onnx.ml", "x", "y")],
+            "x",
+            "y",
+        ));
         for word in ["CastMap", "\"n\"", "TreeEnsembleClassifier", "ZipMap"] {
             assert!(said.contains(word), "{said}");
         }
@@ -188,8 +265,14 @@ mod tests {
 
     #[test]
     fn names_must_be_made_before_they_are_used_and_once() {
-        assert!(refusal(&model(vec![node("Relu", "", "z", "y")], "x", "y")).contains("nothing before it makes"));
-        assert!(refusal(&model(vec![node("Relu", "", "x", "y")], "x", "z")).contains("nothing makes the output"));
+        assert!(
+            refusal(&model(vec![node("Relu", "", "z", "y")], "x", "y"))
+                .contains("nothing before it makes")
+        );
+        assert!(
+            refusal(&model(vec![node("Relu", "", "x", "y")], "x", "z"))
+                .contains("nothing makes the output")
+        );
         let twice = vec![node("Relu", "", "x", "y"), node("Relu", "", "x", "y")];
         assert!(refusal(&model(twice, "x", "y")).contains("twice"));
     }
@@ -197,10 +280,19 @@ mod tests {
     #[test]
     fn external_data_and_short_data_are_refused() {
         let mut proto = model(vec![node("Relu", "", "x", "y")], "x", "y");
-        let tensor = TensorProto { dims: vec![1 << 40], data_type: 1, name: "t".into(), ..Default::default() };
+        let tensor = TensorProto {
+            dims: vec![1 << 40],
+            data_type: 1,
+            name: "t".into(),
+            ..Default::default()
+        };
         proto.graph.as_mut().unwrap().initializer = vec![tensor.clone()];
         assert!(refusal(&proto).contains("shorter"));
-        let outside = TensorProto { external_data: vec![Default::default()], dims: vec![], ..tensor };
+        let outside = TensorProto {
+            external_data: vec![Default::default()],
+            dims: vec![],
+            ..tensor
+        };
         proto.graph.as_mut().unwrap().initializer = vec![outside];
         assert!(refusal(&proto).contains("external data"));
     }

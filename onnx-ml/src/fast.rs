@@ -45,7 +45,10 @@ pub struct Scores {
 pub fn fast_path(proto: &ModelProto) -> Option<Predictor> {
     let graph = proto.graph.as_ref()?;
     let constants: Vec<&str> = graph.initializer.iter().map(|i| i.name.as_str()).collect();
-    let mut inputs = graph.input.iter().filter(|i| !constants.contains(&i.name.as_str()));
+    let mut inputs = graph
+        .input
+        .iter()
+        .filter(|i| !constants.contains(&i.name.as_str()));
     let input = inputs.next().filter(|_| inputs.next().is_none())?;
     let Value::TensorType(kind) = input.r#type.as_ref()?.value.as_ref()?;
     if kind.elem_type != DataType::Float as i32 {
@@ -54,7 +57,12 @@ pub fn fast_path(proto: &ModelProto) -> Option<Predictor> {
     let mut carried = HashMap::from([(input.name.as_str(), Carried::Input)]);
     let mut trees = None;
     for node in &graph.node {
-        let from = *carried.get(node.input.first().filter(|_| node.input.len() == 1)?.as_str())?;
+        let from = *carried.get(
+            node.input
+                .first()
+                .filter(|_| node.input.len() == 1)?
+                .as_str(),
+        )?;
         match (from, tree_operator(node)) {
             (Carried::Input, Some(parse)) if trees.is_none() => {
                 let parsed = parse(node).ok()?.lay_out::<f32>().ok()?;
@@ -70,7 +78,10 @@ pub fn fast_path(proto: &ModelProto) -> Option<Predictor> {
                 trees = Some(parsed);
             }
             (from, None) if passes(node, from) => {
-                carried.insert(node.output.first().filter(|_| node.output.len() == 1)?, from);
+                carried.insert(
+                    node.output.first().filter(|_| node.output.len() == 1)?,
+                    from,
+                );
             }
             _ => return None,
         }
@@ -84,7 +95,11 @@ pub fn fast_path(proto: &ModelProto) -> Option<Predictor> {
         Some((output.name.clone(), part))
     });
     let outputs = outputs.collect::<Option<Vec<_>>>()?;
-    Some(Predictor { trees: trees?, input: input.name.clone(), outputs })
+    Some(Predictor {
+        trees: trees?,
+        input: input.name.clone(),
+        outputs,
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,6 +180,7 @@ impl Predictor {
         out.values.clear();
         out.columns = self.columns();
         let columns = inputs.len().checked_div(rows).unwrap_or(self.features());
-        self.trees.score(rows, columns, inputs, &mut out.labels, &mut out.values)
+        self.trees
+            .score(rows, columns, inputs, &mut out.labels, &mut out.values)
     }
 }

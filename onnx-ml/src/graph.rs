@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use crate::{DOMAIN, OPERATORS};
 use crate::labels::Labels;
+use crate::{DOMAIN, OPERATORS};
 
 /// What a model is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,19 +63,25 @@ pub fn facts(proto: &ModelProto) -> ModelFacts {
     let mut counts = BTreeMap::<(&str, &str), usize>::new();
     let mut labels = HashMap::<&str, Labels>::new();
     for node in nodes(proto) {
-        let domain = if node.domain == "ai.onnx" { "" } else { &node.domain };
+        let domain = if node.domain == "ai.onnx" {
+            ""
+        } else {
+            &node.domain
+        };
         *counts.entry((domain, &node.op_type)).or_default() += 1;
         let (trees, tree_nodes) = count_trees(node);
         facts.trees += trees;
         facts.tree_nodes += tree_nodes;
         let found = match node.op_type.as_str() {
-            "TreeEnsembleClassifier" => {
-                Labels::parse(node, "classlabels_int64s").ok().zip(node.output.get(1))
-            }
-            "LinearClassifier" | "SVMClassifier" => {
-                Labels::parse(node, "classlabels_ints").ok().zip(node.output.get(1))
-            }
-            "ZipMap" => Labels::parse(node, "classlabels_int64s").ok().zip(node.output.first()),
+            "TreeEnsembleClassifier" => Labels::parse(node, "classlabels_int64s")
+                .ok()
+                .zip(node.output.get(1)),
+            "LinearClassifier" | "SVMClassifier" => Labels::parse(node, "classlabels_ints")
+                .ok()
+                .zip(node.output.get(1)),
+            "ZipMap" => Labels::parse(node, "classlabels_int64s")
+                .ok()
+                .zip(node.output.first()),
             "Identity" | "Cast" | "Normalizer" | "Clip" => {
                 let passed = node.input.first().and_then(|i| labels.get(i.as_str()));
                 passed.cloned().zip(node.output.first())
@@ -84,18 +90,27 @@ pub fn facts(proto: &ModelProto) -> ModelFacts {
         };
         if let Some((found, output)) = found {
             labels.insert(output, found.clone());
-            facts.class_labels.push(ClassLabels { output: output.clone(), labels: found });
+            facts.class_labels.push(ClassLabels {
+                output: output.clone(),
+                labels: found,
+            });
         }
     }
-    facts.operators =
-        counts.into_iter().map(|((d, o), n)| (d.to_string(), o.to_string(), n)).collect();
+    facts.operators = counts
+        .into_iter()
+        .map(|((d, o), n)| (d.to_string(), o.to_string(), n))
+        .collect();
     facts
 }
 
 /// Trees and tree nodes of one node.
 fn count_trees(node: &NodeProto) -> (usize, usize) {
     let ints = |name: &str| {
-        node.attribute.iter().find(|a| a.name == name).map(|a| &a.ints[..]).unwrap_or_default()
+        node.attribute
+            .iter()
+            .find(|a| a.name == name)
+            .map(|a| &a.ints[..])
+            .unwrap_or_default()
     };
     match node.op_type.as_str() {
         "TreeEnsembleClassifier" | "TreeEnsembleRegressor" => {
@@ -105,7 +120,10 @@ fn count_trees(node: &NodeProto) -> (usize, usize) {
         }
         "TreeEnsemble" => {
             let leaves = ints("leaf_targetids").len();
-            (ints("tree_roots").len(), ints("nodes_featureids").len() + leaves)
+            (
+                ints("tree_roots").len(),
+                ints("nodes_featureids").len() + leaves,
+            )
         }
         _ => (0, 0),
     }

@@ -32,12 +32,27 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     built(node, 1, imputer)
 }
 
-fn impute<T: Datum + Copy>(input: &Tensor, by: &[T], replaced: impl Fn(T) -> bool) -> TractResult<Tensor> {
-    let features = if input.rank() < 2 { input.shape().first() } else { input.shape().get(1) };
+fn impute<T: Datum + Copy>(
+    input: &Tensor,
+    by: &[T],
+    replaced: impl Fn(T) -> bool,
+) -> TractResult<Tensor> {
+    let features = if input.rank() < 2 {
+        input.shape().first()
+    } else {
+        input.shape().get(1)
+    };
     // Constants that do not fit the row count as one constant: their first, as in ONNX Runtime.
-    let n = if Some(&by.len()) == features { by.len() } else { 1 };
+    let n = if Some(&by.len()) == features {
+        by.len()
+    } else {
+        1
+    };
     let data = input.try_as_plain_ram()?.as_slice::<T>()?;
-    let imputed = data.iter().enumerate().map(|(i, &x)| if replaced(x) { by[i % n] } else { x });
+    let imputed = data
+        .iter()
+        .enumerate()
+        .map(|(i, &x)| if replaced(x) { by[i % n] } else { x });
     tensor(input.shape(), imputed.collect())
 }
 
@@ -61,11 +76,18 @@ impl Kernel for Imputer {
         let [input] = exactly(inputs)?;
         Ok(tvec!(match self {
             Imputer::Floats { replaced, by } if input.datum_type() == DatumType::F64 => {
-                let (replaced, by) = (*replaced as f64, by.iter().map(|&b| b as f64).collect::<Vec<_>>());
-                impute::<f64>(input, &by, |x| x == replaced || (x.is_nan() && replaced.is_nan()))?
+                let (replaced, by) = (
+                    *replaced as f64,
+                    by.iter().map(|&b| b as f64).collect::<Vec<_>>(),
+                );
+                impute::<f64>(input, &by, |x| {
+                    x == replaced || (x.is_nan() && replaced.is_nan())
+                })?
             }
             Imputer::Floats { replaced, by } => {
-                impute::<f32>(input, by, |x| x == *replaced || (x.is_nan() && replaced.is_nan()))?
+                impute::<f32>(input, by, |x| {
+                    x == *replaced || (x.is_nan() && replaced.is_nan())
+                })?
             }
             Imputer::Ints { replaced, by } if input.datum_type() == DatumType::I32 => {
                 let by: Vec<i32> = by.iter().map(|&b| b as i32).collect();

@@ -69,17 +69,28 @@ impl EvalOp for MlOp {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let inputs: TVec<&Tensor> = inputs.iter().map(|i| &**i).collect();
-        let outputs = self.0.run(&inputs).with_context(|| format!("running {}", self.0.name()))?;
+        let outputs = self
+            .0
+            .run(&inputs)
+            .with_context(|| format!("running {}", self.0.name()))?;
         Ok(outputs.into_iter().map(|t| t.into_tvalue()).collect())
     }
 }
 
 impl TypedOp for MlOp {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let inputs: Vec<Typed> =
-            inputs.iter().map(|f| (f.datum_type, f.shape.to_tvec())).collect();
-        let outputs = self.0.infer(&inputs).with_context(|| format!("typing {}", self.0.name()))?;
-        Ok(outputs.into_iter().map(|(dt, shape)| dt.fact(shape)).collect())
+        let inputs: Vec<Typed> = inputs
+            .iter()
+            .map(|f| (f.datum_type, f.shape.to_tvec()))
+            .collect();
+        let outputs = self
+            .0
+            .infer(&inputs)
+            .with_context(|| format!("typing {}", self.0.name()))?;
+        Ok(outputs
+            .into_iter()
+            .map(|(dt, shape)| dt.fact(shape))
+            .collect())
     }
 
     as_op!();
@@ -104,8 +115,10 @@ impl Expansion for MlOp {
         s.given_all(inputs.iter().map(|i| &i.datum_type), move |s, types| {
             s.given_all(inputs.iter().map(|i| &i.shape), move |s, shapes| {
                 let known: Vec<Typed> = types.iter().copied().zip(shapes).collect();
-                let inferred =
-                    self.0.infer(&known).with_context(|| format!("typing {}", self.0.name()))?;
+                let inferred = self
+                    .0
+                    .infer(&known)
+                    .with_context(|| format!("typing {}", self.0.name()))?;
                 for (output, (dt, shape)) in outputs.iter().zip(inferred) {
                     s.equals(&output.datum_type, dt)?;
                     s.equals(&output.shape, shape)?;
@@ -121,9 +134,14 @@ impl Expansion for MlOp {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let facts = inputs.iter().map(|i| model.outlet_fact(*i)).collect::<TractResult<Vec<_>>>()?;
-        let known: Vec<Typed> =
-            facts.iter().map(|f| (f.datum_type, f.shape.to_tvec())).collect();
+        let facts = inputs
+            .iter()
+            .map(|i| model.outlet_fact(*i))
+            .collect::<TractResult<Vec<_>>>()?;
+        let known: Vec<Typed> = facts
+            .iter()
+            .map(|f| (f.datum_type, f.shape.to_tvec()))
+            .collect();
         let op = match self.0.specialise(&known)? {
             Some(kernel) => MlOp(kernel),
             None => self.clone(),

@@ -18,7 +18,9 @@ impl Labels {
     /// Reads whichever of the two attributes the node has; `ints` is the name of the integer one, which the
     /// domain spells in two ways.
     pub(crate) fn parse(node: &NodeProto, ints: &str) -> TractResult<Labels> {
-        let text = node.get_attr_opt_vec::<String>("classlabels_strings")?.unwrap_or_default();
+        let text = node
+            .get_attr_opt_vec::<String>("classlabels_strings")?
+            .unwrap_or_default();
         let whole = node.get_attr_opt_slice::<i64>(ints)?.unwrap_or_default();
         match (text.is_empty(), whole.is_empty()) {
             (false, true) => Ok(Labels::Strings(text)),
@@ -56,11 +58,17 @@ impl Labels {
         match self {
             Labels::Ints(v) => {
                 let picked = indices.iter().map(|&i| v.get(i as usize).copied());
-                tensor(&shape, picked.collect::<Option<Vec<_>>>().ok_or_else(wrong)?)
+                tensor(
+                    &shape,
+                    picked.collect::<Option<Vec<_>>>().ok_or_else(wrong)?,
+                )
             }
             Labels::Strings(v) => {
                 let picked = indices.iter().map(|&i| v.get(i as usize).cloned());
-                tensor(&shape, picked.collect::<Option<Vec<_>>>().ok_or_else(wrong)?)
+                tensor(
+                    &shape,
+                    picked.collect::<Option<Vec<_>>>().ok_or_else(wrong)?,
+                )
             }
         }
     }

@@ -35,7 +35,11 @@ impl Weights {
         node.expect_attr("intercepts", intercepts.len() == targets, || {
             format!("{targets} values, got {}", intercepts.len())
         })?;
-        Ok(Weights { coefficients, intercepts, targets })
+        Ok(Weights {
+            coefficients,
+            intercepts,
+            targets,
+        })
     }
 
     fn features(&self) -> usize {
@@ -43,31 +47,51 @@ impl Weights {
     }
 
     fn check(&self, columns: usize) -> TractResult<()> {
-        ensure!(columns == self.features(), "{} coefficients for {columns} features", self.features());
+        ensure!(
+            columns == self.features(),
+            "{} coefficients for {columns} features",
+            self.features()
+        );
         Ok(())
     }
 
     /// Appends the scores of one row.
     fn score(&self, row: &[f32], scores: &mut Vec<f32>) {
-        let targets = self.coefficients.chunks_exact(self.features()).zip(&self.intercepts);
+        let targets = self
+            .coefficients
+            .chunks_exact(self.features())
+            .zip(&self.intercepts);
         scores.extend(targets.map(|(w, &b)| (dot(row, w) + b as f64) as f32));
     }
 }
 
 /// The sum of products, in float64 and in the order of the columns.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).fold(0.0, |sum, (&a, &b)| sum + a as f64 * b as f64)
+    a.iter()
+        .zip(b)
+        .fold(0.0, |sum, (&a, &b)| sum + a as f64 * b as f64)
 }
 
-fn infer_scores(weights: &Weights, columns_out: usize, inputs: &[Typed]) -> TractResult<(TDim, Typed)> {
+fn infer_scores(
+    weights: &Weights,
+    columns_out: usize,
+    inputs: &[Typed],
+) -> TractResult<(TDim, Typed)> {
     let [(dt, shape)] = exactly(inputs)?;
     check_numeric(dt)?;
-    ensure!(shape.len() <= 2, "takes rows of numbers, the input has {} dimensions", shape.len());
+    ensure!(
+        shape.len() <= 2,
+        "takes rows of numbers, the input has {} dimensions",
+        shape.len()
+    );
     if let Some(columns) = known_columns(&shape) {
         weights.check(columns)?;
     }
     let rows = symbolic_rows(&shape);
-    Ok((rows.clone(), (DatumType::F32, tvec!(rows, columns_out.to_dim()))))
+    Ok((
+        rows.clone(),
+        (DatumType::F32, tvec!(rows, columns_out.to_dim())),
+    ))
 }
 
 /// Numbers `[N, F]` to floats `[N, targets]`.
@@ -81,7 +105,14 @@ pub(crate) fn build_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     let targets = node.get_attr_opt::<i64>("targets")?.unwrap_or(1);
     let targets = index(node, "targets", targets)? as usize;
     node.expect_attr("targets", targets > 0, "at least one")?;
-    built(node, 1, LinearRegressor { weights: Weights::parse(node, targets)?, post: Post::parse(node)? })
+    built(
+        node,
+        1,
+        LinearRegressor {
+            weights: Weights::parse(node, targets)?,
+            post: Post::parse(node)?,
+        },
+    )
 }
 
 impl Kernel for LinearRegressor {
@@ -90,7 +121,9 @@ impl Kernel for LinearRegressor {
     }
 
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
-        Ok(tvec!(infer_scores(&self.weights, self.weights.targets, inputs)?.1))
+        Ok(tvec!(
+            infer_scores(&self.weights, self.weights.targets, inputs)?.1
+        ))
     }
 
     fn run(&self, inputs: &[&Tensor]) -> TractResult<TVec<Tensor>> {
@@ -137,10 +170,28 @@ pub(crate) fn build_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     node.expect_attr("intercepts", targets == 1 || targets == classes, || {
         format!("one value, or one for each of {classes} classes, got {targets}")
     })?;
-    let negative = if classes == 2 { 0 } else { table.push_zero_one() };
-    let columns = if targets == 1 && classes == 2 { 2 } else { targets };
+    let negative = if classes == 2 {
+        0
+    } else {
+        table.push_zero_one()
+    };
+    let columns = if targets == 1 && classes == 2 {
+        2
+    } else {
+        targets
+    };
     let (weights, post) = (Weights::parse(node, targets)?, Post::parse(node)?);
-    built(node, 1, LinearClassifier { weights, post, table, negative, columns })
+    built(
+        node,
+        1,
+        LinearClassifier {
+            weights,
+            post,
+            table,
+            negative,
+            columns,
+        },
+    )
 }
 
 impl LinearClassifier {
@@ -192,6 +243,9 @@ impl Kernel for LinearClassifier {
             self.weights.score(row, &mut scores);
             labels.push(self.finish(&mut scores, &mut out));
         }
-        Ok(tvec!(self.table.pick(&labels)?, tensor(&[input.rows, self.columns], out)?))
+        Ok(tvec!(
+            self.table.pick(&labels)?,
+            tensor(&[input.rows, self.columns], out)?
+        ))
     }
 }

@@ -33,7 +33,10 @@ impl Norm {
         match self {
             Norm::Max => {
                 // The maximum, not the maximum of magnitudes: as the specification's formula has it.
-                let max = row.iter().copied().fold(f32::MIN, |m, x| if m < x { x } else { m });
+                let max = row
+                    .iter()
+                    .copied()
+                    .fold(f32::MIN, |m, x| if m < x { x } else { m });
                 if max != 0.0 {
                     row.iter_mut().for_each(|x| *x /= max);
                 }
@@ -65,7 +68,11 @@ impl Kernel for Normalizer {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let [(dt, shape)] = exactly(inputs)?;
         check_numeric(dt)?;
-        ensure!(shape.len() <= 2, "takes one or two dimensions, got {}", shape.len());
+        ensure!(
+            shape.len() <= 2,
+            "takes one or two dimensions, got {}",
+            shape.len()
+        );
         Ok(tvec!((DatumType::F32, shape)))
     }
 
@@ -73,7 +80,8 @@ impl Kernel for Normalizer {
         let [input] = exactly(inputs)?;
         let (_, columns) = rows_columns(input.shape());
         let mut data = values::<f32>(input)?.into_owned();
-        data.chunks_exact_mut(columns.max(1)).for_each(|row| self.0.apply(row));
+        data.chunks_exact_mut(columns.max(1))
+            .for_each(|row| self.0.apply(row));
         Ok(tvec!(tensor(input.shape(), data)?))
     }
 }

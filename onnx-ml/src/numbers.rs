@@ -26,7 +26,11 @@ pub(crate) fn rows_columns(shape: &[usize]) -> (usize, usize) {
 
 /// The same reading of a symbolic shape: the number of rows.
 pub(crate) fn symbolic_rows(shape: &[TDim]) -> TDim {
-    if shape.len() < 2 { TDim::from(1) } else { shape[0].clone() }
+    if shape.len() < 2 {
+        TDim::from(1)
+    } else {
+        shape[0].clone()
+    }
 }
 
 /// The number of columns of a symbolic shape, where it is known at load time.
@@ -41,7 +45,9 @@ pub(crate) fn known_columns(shape: &[TDim]) -> Option<usize> {
 /// Refuses an input that is not numeric, in words.
 pub(crate) fn check_numeric(dt: DatumType) -> TractResult<()> {
     match dt {
-        DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 | DatumType::TDim => Ok(()),
+        DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 | DatumType::TDim => {
+            Ok(())
+        }
         DatumType::F16 | DatumType::Bool | DatumType::I8 | DatumType::I16 => Ok(()),
         DatumType::U8 | DatumType::U16 | DatumType::U32 | DatumType::U64 => Ok(()),
         other => bail!("expected a numeric input, got {other:?}"),
@@ -55,13 +61,19 @@ pub(crate) fn values<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Cow<'_, [T
     }
     check_numeric(tensor.datum_type())?;
     let cast = tensor.cast_to::<T>()?;
-    Ok(Cow::Owned(cast.try_as_plain_ram()?.as_slice::<T>()?.to_vec()))
+    Ok(Cow::Owned(
+        cast.try_as_plain_ram()?.as_slice::<T>()?.to_vec(),
+    ))
 }
 
 /// `tensor` as a matrix of `T`.
 pub(crate) fn matrix<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Matrix<'_, T>> {
     let (rows, columns) = rows_columns(tensor.shape());
-    Ok(Matrix { rows, columns, data: values::<T>(tensor)? })
+    Ok(Matrix {
+        rows,
+        columns,
+        data: values::<T>(tensor)?,
+    })
 }
 
 /// A tensor of `shape` from a vector of any tensor type, text included.
@@ -70,4 +82,3 @@ pub(crate) fn tensor<T: Datum>(shape: &[usize], data: Vec<T>) -> TractResult<Ten
         .map_err(|e| format_err!("building an output of shape {shape:?}: {e}"))?
         .into_tensor())
 }
-

@@ -28,32 +28,56 @@ enum Places {
 
 pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     let whole = ints(node, "cats_int64s")?;
-    let text = node.get_attr_opt_vec::<String>("cats_strings")?.unwrap_or_default();
+    let text = node
+        .get_attr_opt_vec::<String>("cats_strings")?
+        .unwrap_or_default();
     let categories = whole.len() + text.len();
     let places = match (whole.is_empty(), text.is_empty()) {
         (false, true) => Places::Ints(whole.iter().enumerate().map(|(i, &c)| (c, i)).collect()),
-        (true, false) => Places::Strings(text.into_iter().enumerate().map(|(i, c)| (c, i)).collect()),
+        (true, false) => {
+            Places::Strings(text.into_iter().enumerate().map(|(i, c)| (c, i)).collect())
+        }
         _ => return node.bail("needs cats_int64s or cats_strings, and not both"),
     };
     let zeros = node.get_attr_opt::<i64>("zeros")?.unwrap_or(1) != 0;
-    built(node, 1, OneHot { places, categories, zeros })
+    built(
+        node,
+        1,
+        OneHot {
+            places,
+            categories,
+            zeros,
+        },
+    )
 }
 
 /// Truncates as x86 does, which is what the reference does: what does not fit becomes the least number.
 pub(crate) fn truncate(x: f64) -> i64 {
-    if (-9.223372036854775808e18..9.223372036854775808e18).contains(&x) { x as i64 } else { i64::MIN }
+    if (-9.223372036854775808e18..9.223372036854775808e18).contains(&x) {
+        x as i64
+    } else {
+        i64::MIN
+    }
 }
 
 impl OneHot {
-    fn encode(&self, shape: &[usize], places: impl Iterator<Item = Option<usize>>) -> TractResult<Tensor> {
+    fn encode(
+        &self,
+        shape: &[usize],
+        places: impl Iterator<Item = Option<usize>>,
+    ) -> TractResult<Tensor> {
         let values: usize = shape.iter().product();
-        let size = values.checked_mul(self.categories).context("the encoded input is too large")?;
+        let size = values
+            .checked_mul(self.categories)
+            .context("the encoded input is too large")?;
         let mut out = vec![0f32; size];
         for (i, place) in places.enumerate() {
             match place {
                 Some(place) => out[i * self.categories + place] = 1.0,
                 None if self.zeros => {}
-                None => bail!("value {i} is no known category, and the model asks for an error then (zeros = 0)"),
+                None => bail!(
+                    "value {i} is no known category, and the model asks for an error then (zeros = 0)"
+                ),
             }
         }
         let mut shape = shape.to_vec();
@@ -71,7 +95,9 @@ impl Kernel for OneHot {
         let [(dt, mut shape)] = exactly(inputs)?;
         match self.places {
             Places::Ints(_) => check_numeric(dt)?,
-            Places::Strings(_) => ensure!(dt == DatumType::String, "encodes text, the input is {dt:?}"),
+            Places::Strings(_) => {
+                ensure!(dt == DatumType::String, "encodes text, the input is {dt:?}")
+            }
         }
         shape.push(self.categories.to_dim());
         Ok(tvec!((DatumType::F32, shape)))
@@ -87,7 +113,10 @@ impl Kernel for OneHot {
             Places::Ints(places) => match input.datum_type() {
                 DatumType::F32 | DatumType::F64 | DatumType::F16 => {
                     let data = crate::numbers::values::<f64>(input)?;
-                    self.encode(input.shape(), data.iter().map(|&x| places.get(&truncate(x)).copied()))?
+                    self.encode(
+                        input.shape(),
+                        data.iter().map(|&x| places.get(&truncate(x)).copied()),
+                    )?
                 }
                 _ => {
                     let data = crate::numbers::values::<i64>(input)?;

@@ -19,7 +19,10 @@ pub(crate) enum Post {
 impl Post {
     /// Reads the text attribute `post_transform`; absent means `NONE`.
     pub fn parse(node: &NodeProto) -> TractResult<Post> {
-        match node.get_attr_opt::<&str>("post_transform")?.unwrap_or("NONE") {
+        match node
+            .get_attr_opt::<&str>("post_transform")?
+            .unwrap_or("NONE")
+        {
             "NONE" | "" => Ok(Post::None),
             "SOFTMAX" => Ok(Post::Softmax),
             "LOGISTIC" => Ok(Post::Logistic),
@@ -61,7 +64,10 @@ fn erf_inv(x: f32) -> f32 {
 }
 
 fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::MIN, |m, s| if s > m { s } else { m });
+    let max = scores
+        .iter()
+        .copied()
+        .fold(f32::MIN, |m, s| if s > m { s } else { m });
     let mut sum = 0.0;
     for s in scores.iter_mut() {
         *s = (*s - max).exp();
@@ -72,7 +78,10 @@ fn softmax(scores: &mut [f32]) {
 
 /// Softmax that leaves scores of zero at zero (a class no leaf voted for).
 fn softmax_zero(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::MIN, |m, s| if s > m { s } else { m });
+    let max = scores
+        .iter()
+        .copied()
+        .fold(f32::MIN, |m, s| if s > m { s } else { m });
     let scale = (-max).exp();
     let mut sum = 0.0;
     for s in scores.iter_mut() {

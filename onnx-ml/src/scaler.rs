@@ -17,8 +17,10 @@ struct Scaler {
 }
 
 pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
-    let (mut offset, mut scale) =
-        (floats(node, "offset")?.to_vec(), floats(node, "scale")?.to_vec());
+    let (mut offset, mut scale) = (
+        floats(node, "offset")?.to_vec(),
+        floats(node, "scale")?.to_vec(),
+    );
     // One may be left out: nothing to subtract, or nothing to multiply by.
     if offset.is_empty() {
         offset = vec![0.0; scale.len().max(1)];
@@ -27,7 +29,11 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
         scale = vec![1.0; offset.len()];
     }
     node.expect_attr("scale", scale.len() == offset.len(), || {
-        format!("as many values as offset has ({}), got {}", offset.len(), scale.len())
+        format!(
+            "as many values as offset has ({}), got {}",
+            offset.len(),
+            scale.len()
+        )
     })?;
     built(node, 1, Scaler { offset, scale })
 }
@@ -35,7 +41,11 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
 impl Scaler {
     /// The length the constants repeat with, over the flat data.
     fn stride(&self, shape: &[usize]) -> TractResult<usize> {
-        let features = if shape.len() < 2 { shape.first() } else { shape.get(1) };
+        let features = if shape.len() < 2 {
+            shape.first()
+        } else {
+            shape.get(1)
+        };
         let (constants, features) = (self.scale.len(), features.copied().unwrap_or(1));
         ensure!(
             constants == 1 || constants == features,
@@ -53,7 +63,10 @@ impl Kernel for Scaler {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let [(dt, shape)] = exactly(inputs)?;
         check_numeric(dt)?;
-        if let Some(features) = shape.get(shape.len().min(2).wrapping_sub(1)).and_then(|d| d.to_usize().ok()) {
+        if let Some(features) = shape
+            .get(shape.len().min(2).wrapping_sub(1))
+            .and_then(|d| d.to_usize().ok())
+        {
             self.stride(&[1, features])?;
         }
         Ok(tvec!((DatumType::F32, shape)))
@@ -66,10 +79,18 @@ impl Kernel for Scaler {
             let scale = |(i, x): (usize, &f64)| {
                 ((x - self.offset[i % n] as f64) * self.scale[i % n] as f64) as f32
             };
-            values::<f64>(input)?.iter().enumerate().map(scale).collect()
+            values::<f64>(input)?
+                .iter()
+                .enumerate()
+                .map(scale)
+                .collect()
         } else {
             let scale = |(i, x): (usize, &f32)| (x - self.offset[i % n]) * self.scale[i % n];
-            values::<f32>(input)?.iter().enumerate().map(scale).collect()
+            values::<f32>(input)?
+                .iter()
+                .enumerate()
+                .map(scale)
+                .collect()
         };
         Ok(tvec!(tensor(input.shape(), scaled)?))
     }

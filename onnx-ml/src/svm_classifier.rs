@@ -32,7 +32,12 @@ enum Mode {
     /// `coefficients` are `[C, F]`.
     Linear { features: usize },
     /// `coefficients` are `[C - 1, vectors]`; `starts` has the first vector of each class and their total.
-    Pairs { kernel: SvmKernel, vectors: SupportVectors, starts: Vec<usize>, sigmoid: Option<(Vec<f32>, Vec<f32>)> },
+    Pairs {
+        kernel: SvmKernel,
+        vectors: SupportVectors,
+        starts: Vec<usize>,
+        sigmoid: Option<(Vec<f32>, Vec<f32>)>,
+    },
 }
 
 pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -51,16 +56,34 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     let mode = if vectors > 0 {
         let pairs = classes * (classes - 1) / 2;
         node.expect_attr("vectors_per_class", starts.len() == classes + 1, || {
-            format!("one entry for each of {classes} classes, got {}", starts.len() - 1)
+            format!(
+                "one entry for each of {classes} classes, got {}",
+                starts.len() - 1
+            )
         })?;
-        node.expect_attr("coefficients", Some(n) >= vectors.checked_mul(classes - 1), || {
-            format!("{vectors} values for each class but one, got {n}")
+        node.expect_attr(
+            "coefficients",
+            Some(n) >= vectors.checked_mul(classes - 1),
+            || format!("{vectors} values for each class but one, got {n}"),
+        )?;
+        node.expect_attr("rho", rho.len() >= pairs, || {
+            format!("{pairs} values, got {}", rho.len())
         })?;
-        node.expect_attr("rho", rho.len() >= pairs, || format!("{pairs} values, got {}", rho.len()))?;
-        let (a, b) = (floats(node, "prob_a")?.to_vec(), floats(node, "prob_b")?.to_vec());
-        node.expect_attr("prob_a", a.len() == b.len() && (a.is_empty() || a.len() >= pairs), || {
-            format!("{pairs} values and as many of prob_b, got {} and {}", a.len(), b.len())
-        })?;
+        let (a, b) = (
+            floats(node, "prob_a")?.to_vec(),
+            floats(node, "prob_b")?.to_vec(),
+        );
+        node.expect_attr(
+            "prob_a",
+            a.len() == b.len() && (a.is_empty() || a.len() >= pairs),
+            || {
+                format!(
+                    "{pairs} values and as many of prob_b, got {} and {}",
+                    a.len(),
+                    b.len()
+                )
+            },
+        )?;
         Mode::Pairs {
             kernel: SvmKernel::parse(node)?,
             vectors: SupportVectors::parse(node, vectors)?,
@@ -72,12 +95,26 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
             format!("the same number of values for each of {classes} classes, got {n}")
         })?;
         node.expect_attr("rho", !rho.is_empty(), "at least one value")?;
-        Mode::Linear { features: n / classes }
+        Mode::Linear {
+            features: n / classes,
+        }
     };
     let all_positive = coefficients.iter().all(|&c| c >= 0.0);
     table.push_zero_one();
     let post = Post::parse(node)?;
-    built(node, 1, SvmClassifier { mode, coefficients, rho, post, table, classes, all_positive })
+    built(
+        node,
+        1,
+        SvmClassifier {
+            mode,
+            coefficients,
+            rho,
+            post,
+            table,
+            classes,
+            all_positive,
+        },
+    )
 }
 
 impl SvmClassifier {
@@ -95,7 +132,10 @@ impl SvmClassifier {
             Mode::Linear { features } => *features,
             Mode::Pairs { vectors, .. } => vectors.features,
         };
-        ensure!(columns == features, "the model has {features} features, a row {columns}");
+        ensure!(
+            columns == features,
+            "the model has {features} features, a row {columns}"
+        );
         Ok(())
     }
 
@@ -118,7 +158,12 @@ impl SvmClassifier {
                 }
                 label
             }
-            Mode::Pairs { kernel, vectors, starts, sigmoid } => {
+            Mode::Pairs {
+                kernel,
+                vectors,
+                starts,
+                sigmoid,
+            } => {
                 vectors.similarities(*kernel, row, &mut work.similarities);
                 self.vote(starts, vectors.count, work);
                 let best = first_greatest(&work.votes);
@@ -172,7 +217,8 @@ impl SvmClassifier {
                 let mut sum = 0f64;
                 for (row, of) in [(j - 1, i), (i, j)] {
                     let range = starts[of]..starts[of + 1];
-                    let coefficients = &self.coefficients[row * vectors..(row + 1) * vectors][range.clone()];
+                    let coefficients =
+                        &self.coefficients[row * vectors..(row + 1) * vectors][range.clone()];
                     for (c, s) in coefficients.iter().zip(&work.similarities[range]) {
                         sum += (c * s) as f64;
                     }
@@ -231,7 +277,9 @@ struct Work {
 /// Probabilities of the classes from those of the pairs, appended to `out`: the second method of Wu, Lin and Weng,
 /// "Probability Estimates for Multi-class Classification by Pairwise Coupling" (JMLR 2004), as libsvm iterates it.
 fn couple(n: usize, work: &mut Work, out: &mut Vec<f32>) {
-    let Work { against: r, q, qp, .. } = work;
+    let Work {
+        against: r, q, qp, ..
+    } = work;
     q.clear();
     q.resize(n * n, 0.0);
     qp.clear();
@@ -286,7 +334,11 @@ impl Kernel for SvmClassifier {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let [(dt, shape)] = exactly(inputs)?;
         check_numeric(dt)?;
-        ensure!(shape.len() <= 2, "takes rows of numbers, the input has {} dimensions", shape.len());
+        ensure!(
+            shape.len() <= 2,
+            "takes rows of numbers, the input has {} dimensions",
+            shape.len()
+        );
         known_columns(&shape).map_or(Ok(()), |columns| self.check(columns))?;
         let rows = symbolic_rows(&shape);
         let scores = (DatumType::F32, tvec!(rows.clone(), self.columns().to_dim()));
@@ -301,6 +353,9 @@ impl Kernel for SvmClassifier {
         for row in input.data.chunks_exact(input.columns) {
             labels.push(self.row(row, &mut work, &mut out));
         }
-        Ok(tvec!(self.table.pick(&labels)?, tensor(&[input.rows, self.columns()], out)?))
+        Ok(tvec!(
+            self.table.pick(&labels)?,
+            tensor(&[input.rows, self.columns()], out)?
+        ))
     }
 }

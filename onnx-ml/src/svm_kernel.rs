@@ -20,11 +20,23 @@ impl SvmKernel {
         let (gamma, coef0, degree) = match floats(node, "kernel_params")? {
             [] => (0.0, 0.0, 0.0),
             [gamma, coef0, degree, ..] => (*gamma, *coef0, *degree),
-            other => return node.bail_attr("kernel_params", &format!("three values, got {}", other.len())),
+            other => {
+                return node.bail_attr(
+                    "kernel_params",
+                    &format!("three values, got {}", other.len()),
+                );
+            }
         };
-        match node.get_attr_opt::<&str>("kernel_type")?.unwrap_or("LINEAR") {
+        match node
+            .get_attr_opt::<&str>("kernel_type")?
+            .unwrap_or("LINEAR")
+        {
             "LINEAR" => Ok(SvmKernel::Linear),
-            "POLY" => Ok(SvmKernel::Poly { gamma, coef0, degree }),
+            "POLY" => Ok(SvmKernel::Poly {
+                gamma,
+                coef0,
+                degree,
+            }),
             "RBF" => Ok(SvmKernel::Rbf { gamma }),
             "SIGMOID" => Ok(SvmKernel::Sigmoid { gamma, coef0 }),
             other => node.bail_attr("kernel_type", &format!("unknown kernel {other:?}")),
@@ -35,7 +47,11 @@ impl SvmKernel {
     pub fn apply(self, row: &[f32], vector: &[f32]) -> f32 {
         match self {
             SvmKernel::Linear => dot(row, vector) as f32,
-            SvmKernel::Poly { gamma, coef0, degree } => {
+            SvmKernel::Poly {
+                gamma,
+                coef0,
+                degree,
+            } => {
                 let x = (gamma as f64 * dot(row, vector) + coef0 as f64) as f32;
                 match degree {
                     2.0 => x * x,
@@ -44,7 +60,10 @@ impl SvmKernel {
                 }
             }
             SvmKernel::Rbf { gamma } => {
-                let squares = row.iter().zip(vector).fold(0f32, |sum, (a, b)| sum + (a - b) * (a - b));
+                let squares = row
+                    .iter()
+                    .zip(vector)
+                    .fold(0f32, |sum, (a, b)| sum + (a - b) * (a - b));
                 (-gamma * squares).exp()
             }
             SvmKernel::Sigmoid { gamma, coef0 } => {
@@ -66,15 +85,25 @@ impl SupportVectors {
     pub fn parse(node: &NodeProto, count: usize) -> TractResult<SupportVectors> {
         let vectors = floats(node, "support_vectors")?.to_vec();
         let n = vectors.len();
-        node.expect_attr("support_vectors", count > 0 && n > 0 && n.is_multiple_of(count), || {
-            format!("{count} vectors of one length, got {n} numbers")
-        })?;
-        Ok(SupportVectors { vectors, count, features: n / count })
+        node.expect_attr(
+            "support_vectors",
+            count > 0 && n > 0 && n.is_multiple_of(count),
+            || format!("{count} vectors of one length, got {n} numbers"),
+        )?;
+        Ok(SupportVectors {
+            vectors,
+            count,
+            features: n / count,
+        })
     }
 
     /// The similarity of `row` to each vector, into `out`.
     pub fn similarities(&self, kernel: SvmKernel, row: &[f32], out: &mut Vec<f32>) {
         out.clear();
-        out.extend(self.vectors.chunks_exact(self.features).map(|v| kernel.apply(row, v)));
+        out.extend(
+            self.vectors
+                .chunks_exact(self.features)
+                .map(|v| kernel.apply(row, v)),
+        );
     }
 }

@@ -25,7 +25,11 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     let count = node.get_attr_opt::<i64>("n_supports")?.unwrap_or(0);
     let count = index(node, "n_supports", count)? as usize;
     let coefficients = floats(node, "coefficients")?.to_vec();
-    let vectors = if count > 0 { Some(SupportVectors::parse(node, count)?) } else { None };
+    let vectors = if count > 0 {
+        Some(SupportVectors::parse(node, count)?)
+    } else {
+        None
+    };
     let n = coefficients.len();
     node.expect_attr("coefficients", n > 0 && (count == 0 || n == count), || {
         format!("one for each of {count} support vectors, got {n}")
@@ -34,14 +38,34 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
         return node.bail_attr("rho", "is missing");
     };
     let one_class = node.get_attr_opt::<i64>("one_class")?.unwrap_or(0) != 0;
-    let kernel = if count > 0 { SvmKernel::parse(node)? } else { SvmKernel::Linear };
-    built(node, 1, SvmRegressor { kernel, vectors, coefficients, rho, one_class })
+    let kernel = if count > 0 {
+        SvmKernel::parse(node)?
+    } else {
+        SvmKernel::Linear
+    };
+    built(
+        node,
+        1,
+        SvmRegressor {
+            kernel,
+            vectors,
+            coefficients,
+            rho,
+            one_class,
+        },
+    )
 }
 
 impl SvmRegressor {
     fn check(&self, columns: usize) -> TractResult<()> {
-        let features = self.vectors.as_ref().map_or(self.coefficients.len(), |v| v.features);
-        ensure!(columns == features, "the model has {features} features, a row {columns}");
+        let features = self
+            .vectors
+            .as_ref()
+            .map_or(self.coefficients.len(), |v| v.features);
+        ensure!(
+            columns == features,
+            "the model has {features} features, a row {columns}"
+        );
         Ok(())
     }
 }
@@ -54,9 +78,16 @@ impl Kernel for SvmRegressor {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let [(dt, shape)] = exactly(inputs)?;
         check_numeric(dt)?;
-        ensure!(shape.len() <= 2, "takes rows of numbers, the input has {} dimensions", shape.len());
+        ensure!(
+            shape.len() <= 2,
+            "takes rows of numbers, the input has {} dimensions",
+            shape.len()
+        );
         known_columns(&shape).map_or(Ok(()), |columns| self.check(columns))?;
-        Ok(tvec!((DatumType::F32, tvec!(symbolic_rows(&shape), 1.to_dim()))))
+        Ok(tvec!((
+            DatumType::F32,
+            tvec!(symbolic_rows(&shape), 1.to_dim())
+        )))
     }
 
     fn run(&self, inputs: &[&Tensor]) -> TractResult<TVec<Tensor>> {

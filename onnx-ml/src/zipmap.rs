@@ -17,7 +17,13 @@ struct ZipMap {
 }
 
 pub(crate) fn build_zipmap(_: &ParsingContext, node: &NodeProto) -> Built {
-    built(node, 1, ZipMap { keys: Labels::parse(node, "classlabels_int64s")?.len() })
+    built(
+        node,
+        1,
+        ZipMap {
+            keys: Labels::parse(node, "classlabels_int64s")?.len(),
+        },
+    )
 }
 
 impl Kernel for ZipMap {
@@ -47,7 +53,9 @@ struct DictVectorizer {
 
 /// The size of a `DictVectorizer`'s vocabulary.
 pub(crate) fn vocabulary(node: &NodeProto) -> TractResult<usize> {
-    let text = node.get_attr_opt_slice::<Vec<u8>>("string_vocabulary")?.unwrap_or_default();
+    let text = node
+        .get_attr_opt_slice::<Vec<u8>>("string_vocabulary")?
+        .unwrap_or_default();
     let whole = ints(node, "int64_vocabulary")?;
     match (text.len(), whole.len()) {
         (0, n) | (n, 0) if n > 0 => Ok(n),
@@ -56,7 +64,13 @@ pub(crate) fn vocabulary(node: &NodeProto) -> TractResult<usize> {
 }
 
 pub(crate) fn build_dict_vectorizer(_: &ParsingContext, node: &NodeProto) -> Built {
-    built(node, 1, DictVectorizer { words: vocabulary(node)? })
+    built(
+        node,
+        1,
+        DictVectorizer {
+            words: vocabulary(node)?,
+        },
+    )
 }
 
 impl Kernel for DictVectorizer {
@@ -67,7 +81,11 @@ impl Kernel for DictVectorizer {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let [(dt, shape)] = exactly(inputs)?;
         check_columns(self.words, &shape)?;
-        let shape = if shape.len() == 1 { tvec!(1.to_dim(), shape[0].clone()) } else { shape };
+        let shape = if shape.len() == 1 {
+            tvec!(1.to_dim(), shape[0].clone())
+        } else {
+            shape
+        };
         Ok(tvec!((dt, shape)))
     }
 
@@ -82,7 +100,11 @@ impl Kernel for DictVectorizer {
 }
 
 fn check_columns(keys: usize, shape: &[TDim]) -> TractResult<()> {
-    ensure!(matches!(shape.len(), 1 | 2), "a map is carried as rows, got {} dimensions", shape.len());
+    ensure!(
+        matches!(shape.len(), 1 | 2),
+        "a map is carried as rows, got {} dimensions",
+        shape.len()
+    );
     if let Some(columns) = known_columns(shape) {
         ensure!(columns == keys, "{keys} keys for {columns} columns");
     }

@@ -52,7 +52,9 @@ fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
 
 /// What a host does with an uploaded file. Says how far it got.
 fn load(bytes: &[u8]) -> &'static str {
-    let Ok(proto) = ModelProto::decode(bytes) else { return "not decoded" };
+    let Ok(proto) = ModelProto::decode(bytes) else {
+        return "not decoded";
+    };
     let _ = (facts(&proto), unsupported(&proto));
     if check(&proto).is_err() {
         return "refused";
@@ -62,17 +64,35 @@ fn load(bytes: &[u8]) -> &'static str {
         let rows = [0.5, f32::NAN, -1.0].map(|x| vec![x; columns]).concat();
         let _ = predictor.run(3, &rows, &mut Scores::default());
     }
-    let Ok(parsed) = onnx().parse(&proto, None) else { return "not parsed" };
-    let Ok(typed) = parsed.model.into_typed() else { return "not typed" };
-    let Ok(plan) = typed.into_runnable() else { return "not planned" };
-    let facts: Option<Vec<TypedFact>> =
-        plan.model().input_outlets().ok().and_then(|i| i.iter().map(|o| plan.model().outlet_fact(*o).cloned().ok()).collect());
-    let inputs = facts.into_iter().flatten().map(|fact| {
-        let shape: TVec<usize> = fact.shape.iter().map(|d| d.to_usize().unwrap_or(3).min(64)).collect();
-        let volume = shape.iter().product::<usize>();
-        (volume <= 1 << 16).then(|| Tensor::zero_dt(fact.datum_type, &shape).ok()).flatten().map(|t| t.into_tvalue())
+    let Ok(parsed) = onnx().parse(&proto, None) else {
+        return "not parsed";
+    };
+    let Ok(typed) = parsed.model.into_typed() else {
+        return "not typed";
+    };
+    let Ok(plan) = typed.into_runnable() else {
+        return "not planned";
+    };
+    let facts: Option<Vec<TypedFact>> = plan.model().input_outlets().ok().and_then(|i| {
+        i.iter()
+            .map(|o| plan.model().outlet_fact(*o).cloned().ok())
+            .collect()
     });
-    let Some(inputs) = inputs.collect::<Option<TVec<TValue>>>() else { return "no inputs" };
+    let inputs = facts.into_iter().flatten().map(|fact| {
+        let shape: TVec<usize> = fact
+            .shape
+            .iter()
+            .map(|d| d.to_usize().unwrap_or(3).min(64))
+            .collect();
+        let volume = shape.iter().product::<usize>();
+        (volume <= 1 << 16)
+            .then(|| Tensor::zero_dt(fact.datum_type, &shape).ok())
+            .flatten()
+            .map(|t| t.into_tvalue())
+    });
+    let Some(inputs) = inputs.collect::<Option<TVec<TValue>>>() else {
+        return "no inputs";
+    };
     match plan.run(inputs) {
         Ok(_) => "run",
         Err(_) => "not run",
@@ -95,7 +115,11 @@ fn seeds() -> Vec<PathBuf> {
         }
     }
     seeds.sort();
-    seeds.into_iter().filter(|(size, _)| *size < 8192).map(|(_, path)| path).collect()
+    seeds
+        .into_iter()
+        .filter(|(size, _)| *size < 8192)
+        .map(|(_, path)| path)
+        .collect()
 }
 
 #[test]
@@ -115,7 +139,10 @@ fn no_damaged_model_file_panics() {
             match catch_unwind(AssertUnwindSafe(|| load(&damaged))) {
                 Ok(end) => *reached.entry(end).or_default() += 1,
                 Err(cause) => {
-                    let cause = cause.downcast_ref::<String>().cloned().or_else(|| cause.downcast_ref::<&str>().map(|s| s.to_string()));
+                    let cause = cause
+                        .downcast_ref::<String>()
+                        .cloned()
+                        .or_else(|| cause.downcast_ref::<&str>().map(|s| s.to_string()));
                     panicked.push(format!("{} round {round}: {cause:?}", path.display()));
                 }
             }
@@ -123,5 +150,10 @@ fn no_damaged_model_file_panics() {
     }
     std::panic::set_hook(quiet);
     println!("{reached:?}");
-    assert!(panicked.is_empty(), "{} panics:\n{}", panicked.len(), panicked.join("\n"));
+    assert!(
+        panicked.is_empty(),
+        "{} panics:\n{}",
+        panicked.len(),
+        panicked.join("\n")
+    );
 }

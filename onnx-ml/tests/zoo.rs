@@ -13,7 +13,6 @@ use serde_json::Value;
 use tidemill_onnx_ml::{Labels, Part, Scores, fast_path};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::*;
 
 fn folder() -> PathBuf {
     match std::env::var_os("ONNX_ZOO") {
@@ -24,7 +23,9 @@ fn folder() -> PathBuf {
 
 /// Names of the models, sorted.
 fn models() -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder()) else { return vec![] };
+    let Ok(entries) = std::fs::read_dir(folder()) else {
+        return vec![];
+    };
     let mut paths: Vec<PathBuf> = entries
         .map(|e| e.unwrap().path())
         .filter(|p| p.extension().is_some_and(|e| e == "onnx") && p.with_extension("json").exists())
@@ -41,19 +42,42 @@ fn number(v: &Value) -> f64 {
 }
 
 fn tensor(v: &Value) -> (String, Tensor) {
-    let shape: Vec<usize> = v["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap() as usize).collect();
+    let shape: Vec<usize> = v["shape"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d.as_u64().unwrap() as usize)
+        .collect();
     let data = v["data"].as_array().unwrap();
     fn build<T: Datum>(shape: &[usize], data: Vec<T>) -> Tensor {
-        tract_ndarray::ArrayD::from_shape_vec(shape, data).unwrap().into_tensor()
+        tract_ndarray::ArrayD::from_shape_vec(shape, data)
+            .unwrap()
+            .into_tensor()
     }
     let tensor = match v["type"].as_str().unwrap() {
         "float" => build(&shape, data.iter().map(|d| number(d) as f32).collect()),
         "double" => build(&shape, data.iter().map(number).collect()),
         "int64" => build(&shape, data.iter().map(|d| d.as_i64().unwrap()).collect()),
-        "int32" => build(&shape, data.iter().map(|d| d.as_i64().unwrap() as i32).collect()),
-        "int16" => build(&shape, data.iter().map(|d| d.as_i64().unwrap() as i16).collect()),
-        "bool" => build(&shape, data.iter().map(|d| d.as_bool().unwrap_or_else(|| d.as_i64() == Some(1))).collect()),
-        "string" => build(&shape, data.iter().map(|d| d.as_str().unwrap().to_string()).collect()),
+        "int32" => build(
+            &shape,
+            data.iter().map(|d| d.as_i64().unwrap() as i32).collect(),
+        ),
+        "int16" => build(
+            &shape,
+            data.iter().map(|d| d.as_i64().unwrap() as i16).collect(),
+        ),
+        "bool" => build(
+            &shape,
+            data.iter()
+                .map(|d| d.as_bool().unwrap_or_else(|| d.as_i64() == Some(1)))
+                .collect(),
+        ),
+        "string" => build(
+            &shape,
+            data.iter()
+                .map(|d| d.as_str().unwrap().to_string())
+                .collect(),
+        ),
         other => panic!("type {other}"),
     };
     (v["name"].as_str().unwrap().to_string(), tensor)
@@ -61,14 +85,22 @@ fn tensor(v: &Value) -> (String, Tensor) {
 
 fn close(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     if got.shape() != expected.shape() {
-        return Err(format!("shape {:?}, expected {:?}", got.shape(), expected.shape()));
+        return Err(format!(
+            "shape {:?}, expected {:?}",
+            got.shape(),
+            expected.shape()
+        ));
     }
     let floats = |t: &Tensor| t.datum_type() == DatumType::F32 || t.datum_type() == DatumType::F64;
     if floats(expected) && floats(got) {
-        let (g, e) = (got.cast_to::<f64>().unwrap(), expected.cast_to::<f64>().unwrap());
+        let (g, e) = (
+            got.cast_to::<f64>().unwrap(),
+            expected.cast_to::<f64>().unwrap(),
+        );
         let (g, e) = (view::<f64>(&g), view::<f64>(&e));
         for (i, (g, e)) in g.iter().zip(e).enumerate() {
-            let same = g == e || (g.is_nan() && e.is_nan()) || (g - e).abs() <= 1e-6 + 1e-6 * e.abs();
+            let same =
+                g == e || (g.is_nan() && e.is_nan()) || (g - e).abs() <= 1e-6 + 1e-6 * e.abs();
             if !same {
                 return Err(format!("value {i} is {g}, expected {e}"));
             }
@@ -76,10 +108,18 @@ fn close(got: &Tensor, expected: &Tensor) -> Result<(), String> {
         return Ok(());
     }
     if got.datum_type() != expected.datum_type() {
-        return Err(format!("{:?}, expected {:?}", got.datum_type(), expected.datum_type()));
+        return Err(format!(
+            "{:?}, expected {:?}",
+            got.datum_type(),
+            expected.datum_type()
+        ));
     }
     if got != expected {
-        return Err(format!("{}, expected {}", got.dump(true).unwrap(), expected.dump(true).unwrap()));
+        return Err(format!(
+            "{}, expected {}",
+            got.dump(true).unwrap(),
+            expected.dump(true).unwrap()
+        ));
     }
     Ok(())
 }
@@ -104,30 +144,63 @@ struct Model {
 
 fn load(path: &Path) -> Result<Model, String> {
     let proto = common::read(path);
-    let json: Value = serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
-    let mut given: HashMap<String, Tensor> = json["inputs"].as_array().unwrap().iter().map(tensor).collect();
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
+    let mut given: HashMap<String, Tensor> = json["inputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(tensor)
+        .collect();
     let graph = proto.graph.as_ref().unwrap();
     let mut inputs = vec![];
     for input in &graph.input {
         if graph.initializer.iter().all(|i| i.name != input.name) {
-            inputs.push(given.remove(&input.name).ok_or(format!("no input {}", input.name))?);
+            inputs.push(
+                given
+                    .remove(&input.name)
+                    .ok_or(format!("no input {}", input.name))?,
+            );
         }
     }
-    let expected = json["outputs"].as_array().unwrap().iter().map(tensor).collect();
-    Ok(Model { proto, inputs, expected })
+    let expected = json["outputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(tensor)
+        .collect();
+    Ok(Model {
+        proto,
+        inputs,
+        expected,
+    })
 }
 
 fn check(path: &Path) -> Result<(), String> {
-    let Model { proto, inputs, expected } = load(path)?;
+    let Model {
+        proto,
+        inputs,
+        expected,
+    } = load(path)?;
     let unsupported = tidemill_onnx_ml::unsupported(&proto);
     if !unsupported.is_empty() {
         return Err(format!("unsupported: {unsupported:?}"));
     }
     let plan = common::plan(&proto).map_err(|e| format!("{e:?}"))?;
     let whole = common::run(&plan, &inputs).map_err(|e| format!("{e:?}"))?;
-    let names: Vec<&str> = proto.graph.as_ref().unwrap().output.iter().map(|o| o.name.as_str()).collect();
+    let names: Vec<&str> = proto
+        .graph
+        .as_ref()
+        .unwrap()
+        .output
+        .iter()
+        .map(|o| o.name.as_str())
+        .collect();
     for (name, expected) in &expected {
-        let at = names.iter().position(|n| n == name).ok_or(format!("no output {name}"))?;
+        let at = names
+            .iter()
+            .position(|n| n == name)
+            .ok_or(format!("no output {name}"))?;
         close(&whole[at], expected).map_err(|e| format!("{name}: {e}"))?;
     }
     let rows = inputs[0].shape()[0];
@@ -136,10 +209,13 @@ fn check(path: &Path) -> Result<(), String> {
         while start < rows {
             let end = (start + size).min(rows);
             let part: Vec<Tensor> = inputs.iter().map(|t| common::rows(t, start, end)).collect();
-            let part = common::run(&plan, &part).map_err(|e| format!("rows {start}..{end}: {e:?}"))?;
+            let part =
+                common::run(&plan, &part).map_err(|e| format!("rows {start}..{end}: {e:?}"))?;
             for (output, (part, whole)) in part.iter().zip(&whole).enumerate() {
                 if !same_bits(part, &common::rows(whole, start, end)) {
-                    return Err(format!("output {output}: rows {start}..{end} differ from the same rows among {rows}"));
+                    return Err(format!(
+                        "output {output}: rows {start}..{end} differ from the same rows among {rows}"
+                    ));
                 }
             }
             start = end;
@@ -149,35 +225,63 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 /// The direct path, where there is one, gives the bits of tract's plan.
-fn direct(proto: &ModelProto, inputs: &[Tensor], names: &[&str], whole: &[Tensor]) -> Result<(), String> {
-    let Some(predictor) = fast_path(proto) else { return Ok(()) };
+fn direct(
+    proto: &ModelProto,
+    inputs: &[Tensor],
+    names: &[&str],
+    whole: &[Tensor],
+) -> Result<(), String> {
+    let Some(predictor) = fast_path(proto) else {
+        return Ok(());
+    };
     let (rows, data) = (inputs[0].shape()[0], view::<f32>(&inputs[0]));
     let columns = data.len() / rows.max(1);
     for size in [rows, 1, 7] {
         for start in (0..rows).step_by(size) {
             let end = (start + size).min(rows);
             let mut scores = Scores::default();
-            predictor.run(end - start, &data[start * columns..end * columns], &mut scores).map_err(|e| e.to_string())?;
+            predictor
+                .run(
+                    end - start,
+                    &data[start * columns..end * columns],
+                    &mut scores,
+                )
+                .map_err(|e| e.to_string())?;
             for (name, part) in predictor.outputs() {
-                let at = names.iter().position(|n| n == name).ok_or(format!("no output {name}"))?;
+                let at = names
+                    .iter()
+                    .position(|n| n == name)
+                    .ok_or(format!("no output {name}"))?;
                 let expected = common::rows(&whole[at], start, end);
                 let got = match (part, predictor.labels()) {
                     (Part::Values, _) => {
-                        let got = Tensor::from_shape(&[end - start, scores.columns], &scores.values).unwrap();
+                        let got =
+                            Tensor::from_shape(&[end - start, scores.columns], &scores.values)
+                                .unwrap();
                         same_bits(&got, &expected)
                     }
                     (Part::Labels, Some(Labels::Ints(table))) => {
-                        let got = scores.labels.iter().map(|&i| table[i as usize]).collect::<Vec<_>>();
+                        let got = scores
+                            .labels
+                            .iter()
+                            .map(|&i| table[i as usize])
+                            .collect::<Vec<_>>();
                         got == view::<i64>(&expected)
                     }
                     (Part::Labels, Some(Labels::Strings(table))) => {
-                        let got = scores.labels.iter().map(|&i| table[i as usize].clone()).collect::<Vec<_>>();
+                        let got = scores
+                            .labels
+                            .iter()
+                            .map(|&i| table[i as usize].clone())
+                            .collect::<Vec<_>>();
                         got == view::<String>(&expected)
                     }
                     (Part::Labels, None) => false,
                 };
                 if !got {
-                    return Err(format!("the direct path differs in {name}, rows {start}..{end}"));
+                    return Err(format!(
+                        "the direct path differs in {name}, rows {start}..{end}"
+                    ));
                 }
             }
         }
@@ -192,9 +296,18 @@ fn every_model_of_the_zoo_answers_as_onnx_runtime_does_and_alike_in_every_batch(
     for path in &models {
         if let Err(reason) = check(path) {
             let reason: String = reason.chars().take(600).collect();
-            failures.push(format!("{}: {reason}", path.file_stem().unwrap().to_string_lossy()));
+            failures.push(format!(
+                "{}: {reason}",
+                path.file_stem().unwrap().to_string_lossy()
+            ));
         }
     }
     println!("{} models, {} failed", models.len(), failures.len());
-    assert!(failures.is_empty(), "{} of {} models:\n{}", failures.len(), models.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} models:\n{}",
+        failures.len(),
+        models.len(),
+        failures.join("\n")
+    );
 }

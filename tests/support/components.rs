@@ -10,7 +10,13 @@ use super::file;
 pub fn plugin(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let dir = BUILT.get_or_init(|| {
-        let plugins = ["departure-delay", "great-circle", "local-calendar", "weather-risk", "card-payment"];
+        let plugins = [
+            "departure-delay",
+            "great-circle",
+            "local-calendar",
+            "weather-risk",
+            "card-payment",
+        ];
         plugins.map(|name| build(&format!("plugins/{name}"), &[]))[0].clone()
     });
     read(dir, name)
@@ -19,7 +25,10 @@ pub fn plugin(name: &str) -> Vec<u8> {
 /// The bytes of a bad guest: `tests/guests/examples`, with hyphens.
 pub fn guest(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    read(BUILT.get_or_init(|| build("tests/guests", &["--examples"])), name)
+    read(
+        BUILT.get_or_init(|| build("tests/guests", &["--examples"])),
+        name,
+    )
 }
 
 fn build(project: &str, more: &[&str]) -> PathBuf {
@@ -33,7 +42,10 @@ fn build(project: &str, more: &[&str]) -> PathBuf {
         .output()
         .expect("the program starts");
     let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "transform build {project}: {words}");
+    assert!(
+        output.status.success(),
+        "transform build {project}: {words}"
+    );
     target.join("components")
 }
 

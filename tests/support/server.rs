@@ -29,16 +29,29 @@ impl Server {
     /// A server with every default but what `change` changes, and nothing registered.
     pub fn start(change: impl FnOnce(&mut Config)) -> Server {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
-        let mut config = Config { data_dir: data.path().to_owned(), ..Config::default() };
+        let mut config = Config {
+            data_dir: data.path().to_owned(),
+            ..Config::default()
+        };
         config.server.listen = "127.0.0.1:0".parse().expect("an address");
         change(&mut config);
         let app = Arc::new(App::open(config).expect("the server opens"));
         let runtime = Runtime::new().expect("a runtime");
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         runtime.spawn(tidemill::http::serve(app, listener, std::future::pending()));
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Server { url, agent, _runtime: runtime, _data: data }
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        Server {
+            url,
+            agent,
+            _runtime: runtime,
+            _data: data,
+        }
     }
 
     pub fn url(&self) -> &str {
@@ -50,12 +63,20 @@ impl Server {
     }
 
     pub fn post_as(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
-        let request = self.agent.post(format!("{}{path}", self.url)).content_type(content_type);
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .content_type(content_type);
         Answer::of(request.send(body.as_ref()).expect("the server answers"))
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        Answer::of(self.agent.get(format!("{}{path}", self.url)).call().expect("the server answers"))
+        Answer::of(
+            self.agent
+                .get(format!("{}{path}", self.url))
+                .call()
+                .expect("the server answers"),
+        )
     }
 
     /// Registers a component; the server must admit it.
@@ -72,28 +93,53 @@ impl Server {
 
     /// Registers the flight model.
     pub fn admit_model(&self) -> Answer {
-        let onnx = std::fs::read(super::file("demo/flights/model/flight-delay.onnx")).expect("the model");
+        let onnx =
+            std::fs::read(super::file("demo/flights/model/flight-delay.onnx")).expect("the model");
         let manifest = text("demo/flights/model/flight-delay.json");
-        self.post_parts("/v1/models", &[("model", &onnx), ("manifest", manifest.as_bytes())])
+        self.post_parts(
+            "/v1/models",
+            &[("model", &onnx), ("manifest", manifest.as_bytes())],
+        )
     }
 
     pub fn post_parts(&self, path: &str, parts: &[(&str, &[u8])]) -> Answer {
         let mut form = ureq::unversioned::multipart::Form::new();
         for (name, bytes) in parts {
-            form = form.part(name, ureq::unversioned::multipart::Part::bytes(bytes).file_name(name));
+            form = form.part(
+                name,
+                ureq::unversioned::multipart::Part::bytes(bytes).file_name(name),
+            );
         }
-        Answer::of(self.agent.post(format!("{}{path}", self.url)).send(form).expect("the server answers"))
+        Answer::of(
+            self.agent
+                .post(format!("{}{path}", self.url))
+                .send(form)
+                .expect("the server answers"),
+        )
     }
 }
 
 impl Answer {
     fn of(mut response: ureq::http::Response<ureq::Body>) -> Answer {
         let status = response.status().as_u16();
-        let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let header = response
+            .headers()
+            .get("content-type")
+            .and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or("").to_owned();
-        let text = response.body_mut().with_config().limit(1 << 30).read_to_string().expect("a body of text");
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_string()
+            .expect("a body of text");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, content_type, json, text }
+        Answer {
+            status,
+            content_type,
+            json,
+            text,
+        }
     }
 }
 
@@ -109,7 +155,12 @@ pub fn flights() -> &'static Server {
 
 /// Registers everything the flight service needs, and the service.
 pub fn register_flights(server: &Server) {
-    for name in ["departure-delay", "great-circle", "local-calendar", "weather-risk"] {
+    for name in [
+        "departure-delay",
+        "great-circle",
+        "local-calendar",
+        "weather-risk",
+    ] {
         server.admit(&plugin(name));
     }
     for view in ["plane", "airport", "weather"] {
@@ -130,8 +181,15 @@ pub fn cards() -> &'static Server {
         let server = Server::start(|_| {});
         server.admit(&plugin("card-payment"));
         server.define("/v1/views", &text("demo/cards/customer.toml"));
-        let rows = server.post_as("/v1/views/customer/rows", "application/x-ndjson", text("demo/cards/customers.ndjson"));
-        assert_eq!(rows.json, json!({ "rows": 300, "stored": 300, "outdated": 0 }));
+        let rows = server.post_as(
+            "/v1/views/customer/rows",
+            "application/x-ndjson",
+            text("demo/cards/customers.ndjson"),
+        );
+        assert_eq!(
+            rows.json,
+            json!({ "rows": 300, "stored": 300, "outdated": 0 })
+        );
         server.define("/v1/services", &text("demo/cards/card-features.toml"));
         server
     })
@@ -144,6 +202,7 @@ pub fn guests() -> &'static Server {
     SERVER.get_or_init(|| {
         let server = Server::start(|config| {
             config.transforms.fuel = 50_000_000;
+            config.transforms.memory_bytes = 16 << 20;
         });
         for name in super::super::bad_guests::ADMITTED {
             server.admit(&guest(name));

@@ -130,7 +130,11 @@ impl RowsBuilder {
         };
         for column in 0..layout.texts {
             for row in 0..rows {
-                append_text(&mut block, &self.arena, &self.texts[row * layout.texts + column]);
+                append_text(
+                    &mut block,
+                    &self.arena,
+                    &self.texts[row * layout.texts + column],
+                );
             }
         }
         for column in 0..layout.nullables {
@@ -187,7 +191,9 @@ impl RowsBuilder {
 }
 
 fn append_text(block: &mut Block, arena: &str, range: &Range<u32>) {
-    block.text.push_str(&arena[range.start as usize..range.end as usize]);
+    block
+        .text
+        .push_str(&arena[range.start as usize..range.end as usize]);
     block.text_ends.push(block.text.len() as u32);
 }
 
@@ -253,7 +259,10 @@ mod tests {
         assert_eq!(block.text(schema.slot(3), 1), "d1");
         assert!(block.is_valid(schema.slot(1), 0) && !block.is_valid(schema.slot(1), 1));
         assert!(!block.is_valid(schema.slot(2), 0) && block.is_valid(schema.slot(2), 1));
-        let items: Vec<&str> = block.items(schema.slot(4), 0).map(|i| block.text_at(i)).collect();
+        let items: Vec<&str> = block
+            .items(schema.slot(4), 0)
+            .map(|i| block.text_at(i))
+            .collect();
         assert_eq!(items, ["x", "yy"]);
         assert!(block.items(schema.slot(4), 1).is_empty());
         assert!(!block.is_valid(schema.slot(4), 1));

@@ -33,16 +33,26 @@ pub fn gather(schema: &Schema, columns: &[Column<'_>], rows: usize) -> Block {
         if target.validity.is_some() {
             match column.block.validity_bits(column.slot) {
                 Some(bits) => out.validity.extend_from_slice(bits),
-                None => out.validity.extend((0..rows.div_ceil(8)).map(|byte| all_valid(rows, byte))),
+                None => out
+                    .validity
+                    .extend((0..rows.div_ceil(8)).map(|byte| all_valid(rows, byte))),
             }
         }
     }
-    for (column, target) in columns.iter().zip(schema.slots()).filter(|(_, target)| target.many) {
+    for (column, target) in columns
+        .iter()
+        .zip(schema.slots())
+        .filter(|(_, target)| target.many)
+    {
         let offsets = column.block.offsets(column.slot);
         let (first, last) = (offsets[0] as usize, offsets[rows] as usize);
         let start = out.pool_len(target.pool);
         out.append(column.block, target.pool, first, last);
-        out.list_offsets.extend(offsets.iter().map(|&offset| (offset as usize - first + start) as u32));
+        out.list_offsets.extend(
+            offsets
+                .iter()
+                .map(|&offset| (offset as usize - first + start) as u32),
+        );
     }
     out
 }
@@ -57,8 +67,13 @@ impl Block {
             Pool::Text if from == to => {}
             Pool::Text => {
                 let (start, base) = (other.text_start(from), self.text.len());
-                self.text.push_str(&other.text[start..other.text_ends[to - 1] as usize]);
-                self.text_ends.extend(other.text_ends[from..to].iter().map(|&end| (end as usize - start + base) as u32));
+                self.text
+                    .push_str(&other.text[start..other.text_ends[to - 1] as usize]);
+                self.text_ends.extend(
+                    other.text_ends[from..to]
+                        .iter()
+                        .map(|&end| (end as usize - start + base) as u32),
+                );
             }
         }
     }

@@ -8,73 +8,53 @@ use crate::schema::{Pool, Schema};
 impl Block {
     /// The rows of `range`, in a block of their own.
     pub fn slice(&self, schema: &Schema, range: Range<usize>) -> Block {
-        self.take(schema, range.len(), |row| range.start + row)
+        Block::concat_ranges(schema, &[(self, range)])
     }
 
     /// The rows at `indices`, in that order.
     pub fn permuted(&self, schema: &Schema, indices: &[usize]) -> Block {
-        self.take(schema, indices.len(), |row| indices[row])
-    }
-
-    fn take(&self, schema: &Schema, rows: usize, source: impl Fn(usize) -> usize) -> Block {
-        let mut out = Block { rows, ..Block::default() };
-        for slot in schema.slots() {
-            if !slot.many {
-                for row in 0..rows {
-                    let at = slot.index * self.rows + source(row);
-                    out.append(self, slot.pool, at, at + 1);
-                }
-            }
-            if slot.validity.is_some() {
-                let start = out.validity.len();
-                out.validity.resize(start + rows.div_ceil(8), 0);
-                for row in 0..rows {
-                    if self.is_valid(*slot, source(row)) {
-                        out.validity[start + row / 8] |= 1 << (row % 8);
-                    }
-                }
-            }
-        }
-        for slot in schema.slots().iter().filter(|slot| slot.many) {
-            out.list_offsets.push(out.pool_len(slot.pool) as u32);
-            for row in 0..rows {
-                let items = self.items(*slot, source(row));
-                out.append(self, slot.pool, items.start, items.end);
-                out.list_offsets.push(out.pool_len(slot.pool) as u32);
-            }
-        }
-        out
+        let rows: Vec<_> = indices.iter().map(|&row| (self, row..row + 1)).collect();
+        Block::concat_ranges(schema, &rows)
     }
 
     /// The rows of all `parts`, one after another. All are of this schema.
     pub fn concat(schema: &Schema, parts: &[Block]) -> Block {
-        let rows = parts.iter().map(Block::rows).sum();
-        let mut out = Block { rows, ..Block::default() };
+        let whole: Vec<_> = parts.iter().map(|part| (part, 0..part.rows)).collect();
+        Block::concat_ranges(schema, &whole)
+    }
+
+    fn concat_ranges(schema: &Schema, parts: &[(&Block, Range<usize>)]) -> Block {
+        let rows = parts.iter().map(|(_, range)| range.len()).sum();
+        let mut out = Block {
+            rows,
+            ..Block::default()
+        };
         for slot in schema.slots() {
             if !slot.many {
-                for part in parts {
-                    let from = slot.index * part.rows;
-                    out.append(part, slot.pool, from, from + part.rows);
+                for (part, range) in parts {
+                    let start = slot.index * part.rows;
+                    out.append(part, slot.pool, start + range.start, start + range.end);
                 }
             }
             if slot.validity.is_some() {
                 let start = out.validity.len();
                 out.validity.resize(start + rows.div_ceil(8), 0);
-                let mut at = 0;
-                for (part, row) in parts.iter().flat_map(|part| (0..part.rows).map(move |row| (part, row))) {
-                    if part.is_valid(*slot, row) {
-                        out.validity[start + at / 8] |= 1 << (at % 8);
-                    }
-                    at += 1;
+                let valid = parts
+                    .iter()
+                    .flat_map(|(part, range)| range.clone().map(|row| part.is_valid(*slot, row)));
+                for (at, _) in valid.enumerate().filter(|(_, valid)| *valid) {
+                    out.validity[start + at / 8] |= 1 << (at % 8);
                 }
             }
         }
         for slot in schema.slots().iter().filter(|slot| slot.many) {
             out.list_offsets.push(out.pool_len(slot.pool) as u32);
-            for (part, row) in parts.iter().flat_map(|part| (0..part.rows).map(move |row| (part, row))) {
-                let items = part.items(*slot, row);
-                out.append(part, slot.pool, items.start, items.end);
-                out.list_offsets.push(out.pool_len(slot.pool) as u32);
+            for (part, range) in parts {
+                for row in range.clone() {
+                    let items = part.items(*slot, row);
+                    out.append(part, slot.pool, items.start, items.end);
+                    out.list_offsets.push(out.pool_len(slot.pool) as u32);
+                }
             }
         }
         out
@@ -91,7 +71,9 @@ impl Block {
             if row >= self.rows || row >= other.rows {
                 return Some((row, 0));
             }
-            (0..schema.len()).find(|&field| !self.same_value(other, schema, field, row)).map(|field| (row, field))
+            (0..schema.len())
+                .find(|&field| !self.same_value(other, schema, field, row))
+                .map(|field| (row, field))
         })
     }
 
@@ -114,5 +96,29 @@ impl Block {
                 Pool::Booleans => self.booleans[a] == other.booleans[b],
                 Pool::Text => self.text_at(a) == other.text_at(b),
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::samples;
+
+    proptest! {
+        #[test]
+        fn parts_put_together_are_the_whole(
+            block in samples::any_block(samples::every_type(), 20),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let schema = samples::every_type();
+            let cut = cut.index(block.rows() + 1);
+            let parts = [block.slice(&schema, 0..cut), block.slice(&schema, cut..block.rows())];
+            prop_assert!(Block::concat(&schema, &parts).same_bits(&block, &schema));
+            let backwards: Vec<usize> = (0..block.rows()).rev().collect();
+            let turned = block.permuted(&schema, &backwards);
+            prop_assert!(turned.permuted(&schema, &backwards).same_bits(&block, &schema));
+        }
     }
 }

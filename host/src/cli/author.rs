@@ -5,8 +5,9 @@
 mod build;
 mod cargo;
 mod component;
+mod environment;
 mod new;
 mod target;
 
 pub use build::{BuildOptions, Built, build};
-pub use new::{SdkSource, new_project};
+pub use new::new_project;

@@ -10,7 +10,12 @@ use serde_json::Value;
 #[derive(Args, Clone, Debug)]
 pub struct ServerArg {
     /// The server's address.
-    #[arg(long, env = "TIDEMILL_SERVER", default_value = "http://127.0.0.1:8360", value_name = "URL")]
+    #[arg(
+        long,
+        env = "TIDEMILL_SERVER",
+        default_value = "http://127.0.0.1:8360",
+        value_name = "URL"
+    )]
     server: String,
 }
 
@@ -33,7 +38,10 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(300)))
             .build()
             .into();
-        Client { agent, base: base.trim_end_matches('/').to_owned() }
+        Client {
+            agent,
+            base: base.trim_end_matches('/').to_owned(),
+        }
     }
 
     pub fn get(&self, path: &str) -> Result<Value> {
@@ -43,7 +51,11 @@ impl Client {
 
     /// Posts bytes and reads the JSON that comes back.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
-        let response = self.agent.post(self.url(path)).content_type(content_type).send(body);
+        let response = self
+            .agent
+            .post(self.url(path))
+            .content_type(content_type)
+            .send(body);
         self.answer(response)
     }
 
@@ -51,7 +63,10 @@ impl Client {
     pub fn post_parts(&self, path: &str, parts: &[(&str, &[u8])]) -> Result<Value> {
         let mut form = ureq::unversioned::multipart::Form::new();
         for (name, bytes) in parts {
-            form = form.part(name, ureq::unversioned::multipart::Part::bytes(bytes).file_name(name));
+            form = form.part(
+                name,
+                ureq::unversioned::multipart::Part::bytes(bytes).file_name(name),
+            );
         }
         let response = self.agent.post(self.url(path)).send(form);
         self.answer(response)
@@ -59,9 +74,17 @@ impl Client {
 
     /// Posts and gives the text of a good answer, unread.
     pub fn post_raw(&self, path: &str, body: &[u8]) -> Result<Vec<u8>> {
-        let response = self.agent.post(self.url(path)).content_type("application/json").send(body);
+        let response = self
+            .agent
+            .post(self.url(path))
+            .content_type("application/json")
+            .send(body);
         let mut response = response.map_err(|error| self.unreachable(&error))?;
-        let text = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()?;
         if !response.status().is_success() {
             bail!(problem(&text));
         }
@@ -72,17 +95,28 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
-    fn answer(&self, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value> {
+    fn answer(
+        &self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value> {
         let mut response = response.map_err(|error| self.unreachable(&error))?;
-        let text = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()?;
         if !response.status().is_success() {
             bail!(problem(&text));
         }
-        serde_json::from_slice(&text).context("the server's answer is no JSON; is it a Tidemill server?")
+        serde_json::from_slice(&text)
+            .context("the server's answer is no JSON; is it a Tidemill server?")
     }
 
     fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
-        anyhow::anyhow!("no answer from {}: {error}; start a server with `tidemill serve`, or give --server", self.base)
+        anyhow::anyhow!(
+            "no answer from {}: {error}; start a server with `tidemill serve`, or give --server",
+            self.base
+        )
     }
 }
 
@@ -93,7 +127,12 @@ fn problem(body: &[u8]) -> String {
     };
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     let mut out = text("detail");
-    let frames: Vec<&str> = problem["frames"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let frames: Vec<&str> = problem["frames"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if !frames.is_empty() {
         out.push_str("\n  at ");
         out.push_str(&frames.join("\n  at "));

@@ -37,7 +37,13 @@ pub struct Demo {
 }
 
 /// The transforms of the two services.
-const PLUGINS: [&str; 5] = ["departure-delay", "great-circle", "local-calendar", "weather-risk", "card-payment"];
+const PLUGINS: [&str; 5] = [
+    "departure-delay",
+    "great-circle",
+    "local-calendar",
+    "weather-risk",
+    "card-payment",
+];
 
 /// How often the flights are posted again to measure speed.
 const ROUNDS: usize = 4;
@@ -47,7 +53,10 @@ impl Demo {
         let root = checkout()?;
         let data = root.join("demo");
         let temporary = tempfile::tempdir()?;
-        let dir = self.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
+        let dir = self
+            .data_dir
+            .clone()
+            .unwrap_or_else(|| temporary.path().to_owned());
 
         step("building the transforms for WebAssembly");
         let options = BuildOptions {
@@ -60,21 +69,45 @@ impl Demo {
         let components = author::build(&options, &mut |line| println!("  {line}"))?;
 
         let server = server::start(&dir, self.listen)?;
-        step(&format!("a server is at {}, its data in {}", server.url, dir.display()));
+        step(&format!(
+            "a server is at {}, its data in {}",
+            server.url,
+            dir.display()
+        ));
         let client = Client::new(&server.url);
         for component in &components {
             let shown = transform::register(&client, &component.path)?;
-            println!("  transform {}@{}  {} bytes", component.name, shown["version"].as_str().unwrap_or(""), component.size);
+            println!(
+                "  transform {}@{}  {} bytes",
+                component.name,
+                shown["version"].as_str().unwrap_or(""),
+                component.size
+            );
         }
         for (name, file, rows) in [
-            ("plane", "flights/plane.toml", Some("flights/planes.parquet")),
-            ("airport", "flights/airport.toml", Some("flights/airports.parquet")),
+            (
+                "plane",
+                "flights/plane.toml",
+                Some("flights/planes.parquet"),
+            ),
+            (
+                "airport",
+                "flights/airport.toml",
+                Some("flights/airports.parquet"),
+            ),
             ("weather", "flights/weather.toml", None),
-            ("customer", "cards/customer.toml", Some("cards/customers.ndjson")),
+            (
+                "customer",
+                "cards/customer.toml",
+                Some("cards/customers.ndjson"),
+            ),
         ] {
             view::create(&client, &data.join(file))?;
             match rows {
-                Some(rows) => println!("  view {name}  {} rows", view::load(&client, name, &data.join(rows))?.0),
+                Some(rows) => println!(
+                    "  view {name}  {} rows",
+                    view::load(&client, name, &data.join(rows))?.0
+                ),
                 None => println!("  view {name}  its rows come hour by hour, below"),
             }
         }
@@ -83,16 +116,26 @@ impl Demo {
         for file in ["flights/flight-delay.toml", "cards/card-features.toml"] {
             let text = std::fs::read(data.join(file))?;
             let shown = client.post("/v1/services", "application/toml", &text)?;
-            println!("  service {} version {}", shown["name"].as_str().unwrap_or(""), shown["version"]);
+            println!(
+                "  service {} version {}",
+                shown["name"].as_str().unwrap_or(""),
+                shown["version"]
+            );
         }
 
         let flights = flights::read(&data.join("flights"))?;
-        step(&format!("posting {} flights of late 2013 in the order they left, the weather as its hour comes", flights.len()));
+        step(&format!(
+            "posting {} flights of late 2013 in the order they left, the weather as its hour comes",
+            flights.len()
+        ));
         let events = flights::in_order(&data.join("flights"), &flights)?;
         let answered = replay(&client, &events)?;
         report::print_flights(&flights, &answered);
 
-        step(&format!("posting them {ROUNDS} times more over {} connections, to measure", self.connections));
+        step(&format!(
+            "posting them {ROUNDS} times more over {} connections, to measure",
+            self.connections
+        ));
         let load = self.load(&server.url, &flights)?;
         report::print_figures(&flights, &answered, &load)?;
         report::print_curl(&server.url, &flights[0].inputs, self.serve);
@@ -121,7 +164,10 @@ impl Demo {
                         let all = std::iter::repeat_n(flights, ROUNDS).flatten();
                         for flight in all.skip(worker).step_by(connections) {
                             let started = Instant::now();
-                            client.post_raw("/v1/services/flight-delay/score", flight.body.as_bytes())?;
+                            client.post_raw(
+                                "/v1/services/flight-delay/score",
+                                flight.body.as_bytes(),
+                            )?;
                             latencies.push(started.elapsed());
                             if latencies.len() % 64 == 0 {
                                 bar.inc(64);
@@ -132,7 +178,10 @@ impl Demo {
                 })
                 .collect();
             let gone = || Err(anyhow::anyhow!("a client panicked"));
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| gone())).collect()
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|_| gone()))
+                .collect()
         });
         let (wall, mut server_cpu) = (started.elapsed(), cpu.elapsed());
         bar.finish_and_clear();
@@ -142,13 +191,21 @@ impl Demo {
             server_cpu = server_cpu.saturating_sub(cpu);
             latencies.extend(mine);
         }
-        Ok(Load { wall, server_cpu, latencies, connections })
+        Ok(Load {
+            wall,
+            server_cpu,
+            latencies,
+            connections,
+        })
     }
 }
 
 /// Posts weather and flights one after another, as they came.
 fn replay(client: &Client, events: &[Event<'_>]) -> Result<Vec<Answered>> {
-    let flights = events.iter().filter(|event| matches!(event, Event::Flight(_))).count();
+    let flights = events
+        .iter()
+        .filter(|event| matches!(event, Event::Flight(_)))
+        .count();
     let bar = bar(flights, "posting")?;
     let mut answered = Vec::with_capacity(flights);
     for event in events {
@@ -172,8 +229,12 @@ fn replay(client: &Client, events: &[Event<'_>]) -> Result<Vec<Answered>> {
 }
 
 fn bar(length: usize, message: &str) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("  {msg:10} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left")?;
-    Ok(ProgressBar::new(length as u64).with_style(style).with_message(message.to_owned()))
+    let style = ProgressStyle::with_template(
+        "  {msg:10} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left",
+    )?;
+    Ok(ProgressBar::new(length as u64)
+        .with_style(style)
+        .with_message(message.to_owned()))
 }
 
 fn step(text: &str) {
@@ -184,7 +245,10 @@ fn step(text: &str) {
 fn checkout() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     if !root.join("plugins").is_dir() {
-        bail!("the demo builds its transforms from the checkout at {}, which is gone; run it from a clone", root.display());
+        bail!(
+            "the demo builds its transforms from the checkout at {}, which is gone; run it from a clone",
+            root.display()
+        );
     }
     Ok(root.canonicalize()?)
 }

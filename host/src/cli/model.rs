@@ -38,9 +38,18 @@ pub enum Model {
 impl Model {
     pub fn run(self) -> Result<()> {
         match self {
-            Model::Register { file, manifest, server } => {
+            Model::Register {
+                file,
+                manifest,
+                server,
+            } => {
                 let shown = register(&server.client(), &file, manifest.as_deref())?;
-                println!("model {}@{}  {}", text_of(&shown["name"]), shown["version"], text_of(&shown["digest"]));
+                println!(
+                    "model {}@{}  {}",
+                    text_of(&shown["name"]),
+                    shown["version"],
+                    text_of(&shown["digest"])
+                );
             }
             Model::Show { id, server } => show(&server.client().get(&format!("/v1/models/{id}"))?)?,
             Model::List { server } => {
@@ -48,7 +57,11 @@ impl Model {
                 let mut table = Table::new(&["model", "registered", "description"]);
                 for model in answer["models"].as_array().into_iter().flatten() {
                     let id = format!("{}@{}", text_of(&model["name"]), model["version"]);
-                    table.row([id, text_of(&model["registered_at"]), text_of(&model["description"])]);
+                    table.row([
+                        id,
+                        text_of(&model["registered_at"]),
+                        text_of(&model["description"]),
+                    ]);
                 }
                 print!("{table}");
             }
@@ -71,16 +84,29 @@ pub fn register(client: &Client, file: &Path, manifest: Option<&Path>) -> Result
 fn show(shown: &Value) -> Result<()> {
     println!("model {}@{}", text_of(&shown["name"]), shown["version"]);
     println!("registered {}", text_of(&shown["registered_at"]));
-    println!("{}, {} bytes", text_of(&shown["digest"]), shown["facts"]["bytes"]);
+    println!(
+        "{}, {} bytes",
+        text_of(&shown["digest"]),
+        shown["facts"]["bytes"]
+    );
     let mut table = Table::new(&["", "name", "type", "columns"]);
     for (kind, side) in [("input", "inputs"), ("output", "outputs")] {
         for tensor in shown["facts"][side].as_array().into_iter().flatten() {
-            let cells = [kind.to_owned(), text_of(&tensor["name"]), text_of(&tensor["type"]), tensor["columns"].to_string()];
+            let cells = [
+                kind.to_owned(),
+                text_of(&tensor["name"]),
+                text_of(&tensor["type"]),
+                tensor["columns"].to_string(),
+            ];
             table.row(cells);
         }
     }
     print!("\n{table}\n");
-    for (operator, count) in shown["facts"]["operators"].as_object().into_iter().flatten() {
+    for (operator, count) in shown["facts"]["operators"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         println!("{count} × {operator}");
     }
     println!("\nmanifest\n{:#}", shown["manifest"]);

@@ -41,15 +41,21 @@ const BATCH: usize = 1_000;
 
 impl Score {
     pub fn run(self) -> Result<()> {
-        let version = self.version.map_or_else(String::new, |number| format!("/versions/{number}"));
-        let what = if self.features_only { "features" } else { "score" };
+        let version = self
+            .version
+            .map_or_else(String::new, |number| format!("/versions/{number}"));
+        let what = if self.features_only {
+            "features"
+        } else {
+            "score"
+        };
         let path = format!("/v1/services/{}{version}/{what}", self.service);
         let client = self.server.client();
         let mut out = std::io::stdout().lock();
         match (&self.inputs, &self.file) {
             (Some(inputs), _) => {
-                let inputs: &serde_json::value::RawValue =
-                    serde_json::from_str(inputs).context("the row is no JSON; give an object such as '{\"amount\": 12.5}'")?;
+                let inputs: &serde_json::value::RawValue = serde_json::from_str(inputs)
+                    .context("the row is no JSON; give an object such as '{\"amount\": 12.5}'")?;
                 let body = format!("{{\"features\":{},\"inputs\":{inputs}}}", self.features);
                 let answer = client.post(&path, "application/json", body.as_bytes())?;
                 writeln!(out, "{answer:#}")?;
@@ -57,10 +63,19 @@ impl Score {
             (None, Some(file)) => {
                 let lines = lines(file)?;
                 for (batch, rows) in lines.chunks(BATCH).enumerate() {
-                    let body = format!("{{\"features\":{},\"rows\":[{}]}}", self.features, rows.join(","));
+                    let body = format!(
+                        "{{\"features\":{},\"rows\":[{}]}}",
+                        self.features,
+                        rows.join(",")
+                    );
                     let answer = client
                         .post(&path, "application/json", body.as_bytes())
-                        .with_context(|| format!("rows from line {} on (rows[0] is that line)", batch * BATCH + 1))?;
+                        .with_context(|| {
+                            format!(
+                                "rows from line {} on (rows[0] is that line)",
+                                batch * BATCH + 1
+                            )
+                        })?;
                     for result in answer["results"].as_array().into_iter().flatten() {
                         writeln!(out, "{result}")?;
                     }
@@ -77,9 +92,14 @@ fn lines(file: &PathBuf) -> Result<Vec<String>> {
     if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text)?;
     } else {
-        text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
     }
-    let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    let lines: Vec<String> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(str::to_owned)
+        .collect();
     if lines.is_empty() {
         bail!("{} has no rows", file.display());
     }

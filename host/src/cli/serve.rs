@@ -43,7 +43,9 @@ impl Serve {
         let app = Arc::new(App::open(config)?);
         runtime(&app.config)?.block_on(async {
             let address = app.config.server.listen;
-            let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?;
             let address = listener.local_addr()?;
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;

@@ -37,26 +37,53 @@ impl Service {
     pub fn run(self) -> Result<()> {
         match self {
             Service::Register { file, server } => {
-                let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-                let json = file.extension().is_some_and(|extension| extension == "json");
-                let kind = if json { "application/json" } else { "application/toml" };
+                let text = std::fs::read(&file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                let json = file
+                    .extension()
+                    .is_some_and(|extension| extension == "json");
+                let kind = if json {
+                    "application/json"
+                } else {
+                    "application/toml"
+                };
                 let shown = server.client().post("/v1/services", kind, &text)?;
-                println!("service {}, version {}", text_of(&shown["name"]), shown["version"]);
+                println!(
+                    "service {}, version {}",
+                    text_of(&shown["name"]),
+                    shown["version"]
+                );
                 show_pins(&shown);
             }
-            Service::Show { name, version, server } => {
+            Service::Show {
+                name,
+                version,
+                server,
+            } => {
                 let path = match version {
                     None => format!("/v1/services/{name}"),
                     Some(version) => format!("/v1/services/{name}/versions/{version}"),
                 };
                 let shown = server.client().get(&path)?;
-                println!("service {}, version {}", text_of(&shown["name"]), shown["version"]);
+                println!(
+                    "service {}, version {}",
+                    text_of(&shown["name"]),
+                    shown["version"]
+                );
                 println!("registered {}", text_of(&shown["registered_at"]));
                 show_pins(&shown);
                 let mut table = Table::new(&["feature", "type", "null"]);
                 for field in shown["features"].as_array().into_iter().flatten() {
-                    let null = if field["nullable"] == Value::Bool(true) { "may be" } else { "" };
-                    table.row([text_of(&field["name"]), text_of(&field["type"]), null.to_owned()]);
+                    let null = if field["nullable"] == Value::Bool(true) {
+                        "may be"
+                    } else {
+                        ""
+                    };
+                    table.row([
+                        text_of(&field["name"]),
+                        text_of(&field["type"]),
+                        null.to_owned(),
+                    ]);
                 }
                 print!("\n{table}");
                 println!("\n{}", toml::to_string(&shown["definition"])?);
@@ -65,7 +92,11 @@ impl Service {
                 let answer = server.client().get("/v1/services")?;
                 let mut table = Table::new(&["service", "versions", "doc"]);
                 for service in answer["services"].as_array().into_iter().flatten() {
-                    table.row([text_of(&service["name"]), service["versions"].to_string(), text_of(&service["doc"])]);
+                    table.row([
+                        text_of(&service["name"]),
+                        service["versions"].to_string(),
+                        text_of(&service["doc"]),
+                    ]);
                 }
                 print!("{table}");
             }
@@ -75,13 +106,26 @@ impl Service {
 }
 
 fn show_pins(shown: &Value) {
-    let model = shown["pins"]["model"].as_object().map(|_| &shown["pins"]["model"]);
-    for pin in shown["pins"]["transforms"].as_array().into_iter().flatten().chain(model) {
-        println!("  pins {}  sha256:{}", text_of(&pin["id"]), text_of(&pin["digest"]));
+    let model = shown["pins"]["model"]
+        .as_object()
+        .map(|_| &shown["pins"]["model"]);
+    for pin in shown["pins"]["transforms"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain(model)
+    {
+        println!(
+            "  pins {}  sha256:{}",
+            text_of(&pin["id"]),
+            text_of(&pin["digest"])
+        );
     }
 }
 
 /// A JSON text without its quotes; anything else as it is written.
 pub fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

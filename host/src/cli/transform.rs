@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::author::{self, BuildOptions, Built, SdkSource};
+use super::author::{self, BuildOptions, Built};
 use super::client::{Client, ServerArg};
 use super::service::text_of;
 use super::table::Table;
@@ -84,7 +84,7 @@ impl Transform {
         match self {
             Transform::New { name, dir, sdk } => {
                 let dir = dir.unwrap_or_else(|| PathBuf::from(&name));
-                author::new_project(&dir, &name, SdkSource::Path(sdk.unwrap_or_else(own_sdk)))?;
+                author::new_project(&dir, &name, &sdk.unwrap_or_else(own_sdk))?;
                 let at = dir.display();
                 println!("{at}/src/lib.rs is your transform. Next:\n  cd {at}\n  cargo test");
                 println!("  tidemill transform build\n  tidemill transform register");
@@ -93,15 +93,25 @@ impl Transform {
                 project.build()?;
             }
             Transform::Check { file } => {
-                let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-                let loaded = Engine::new(Limits::default(), None)?.load(&engine::componentize(&bytes)?)?;
-                println!("{}, sha256:{}, {} bytes", loaded.name(), loaded.name().digest, loaded.component_size());
+                let bytes = std::fs::read(&file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                let loaded =
+                    Engine::new(Limits::default(), None)?.load(&engine::componentize(&bytes)?)?;
+                println!(
+                    "{}, sha256:{}, {} bytes",
+                    loaded.name(),
+                    loaded.name().digest,
+                    loaded.component_size()
+                );
                 describe(loaded.description());
             }
             Transform::Test { project, rows } => {
                 println!("$ cargo test");
                 let manifest = project.manifest();
-                let status = Command::new("cargo").args(["test", "--manifest-path"]).arg(&manifest).status()?;
+                let status = Command::new("cargo")
+                    .args(["test", "--manifest-path"])
+                    .arg(&manifest)
+                    .status()?;
                 if !status.success() {
                     bail!("the project's own tests fail");
                 }
@@ -112,7 +122,15 @@ impl Transform {
             Transform::Register { path, server } => {
                 let client = server.client();
                 let files = match path.is_dir() {
-                    true => Project { path, examples: false, target_dir: None }.build()?.into_iter().map(|built| built.path).collect(),
+                    true => Project {
+                        path,
+                        examples: false,
+                        target_dir: None,
+                    }
+                    .build()?
+                    .into_iter()
+                    .map(|built| built.path)
+                    .collect(),
                     false => vec![path],
                 };
                 for file in files {
@@ -125,9 +143,18 @@ impl Transform {
                 let answer = server.client().get("/v1/transforms")?;
                 let mut table = Table::new(&["transform", "digest", "registered", "doc"]);
                 for transform in answer["transforms"].as_array().into_iter().flatten() {
-                    let id = format!("{}@{}", text_of(&transform["name"]), text_of(&transform["version"]));
+                    let id = format!(
+                        "{}@{}",
+                        text_of(&transform["name"]),
+                        text_of(&transform["version"])
+                    );
                     let digest: String = text_of(&transform["digest"]).chars().take(19).collect();
-                    table.row([id, digest, text_of(&transform["registered_at"]), first_line(&text_of(&transform["doc"]))]);
+                    table.row([
+                        id,
+                        digest,
+                        text_of(&transform["registered_at"]),
+                        first_line(&text_of(&transform["doc"])),
+                    ]);
                 }
                 print!("{table}");
             }
@@ -153,7 +180,10 @@ impl Project {
             manifest_path: self.manifest(),
             packages: Vec::new(),
             examples: self.examples,
-            target_dir: self.target_dir.clone().unwrap_or_else(|| self.path.join("target/tidemill")),
+            target_dir: self
+                .target_dir
+                .clone()
+                .unwrap_or_else(|| self.path.join("target/tidemill")),
             quiet: false,
         };
         author::build(&options, &mut |line| println!("{line}"))
@@ -172,7 +202,9 @@ fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
     let transform = Engine::new(Limits::default(), None)?.load(&bytes)?;
     let description = transform.description();
     let blocks: Vec<Block> = match rows {
-        Some(file) => offline::open(file, &description.inputs)?.collect::<crate::error::Result<_>>()?,
+        Some(file) => {
+            offline::open(file, &description.inputs)?.collect::<crate::error::Result<_>>()?
+        }
         None => vec![Block::nulls(&description.inputs, 3)],
     };
     let (mut count, mut refused, mut fuel) = (0, 0, 0);
@@ -181,13 +213,19 @@ fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
         let warm = transform.call(block)?;
         let mut single = Vec::new();
         for row in 0..block.rows() {
-            single.push(transform.call(&block.slice(&description.inputs, row..row + 1))?.rows);
+            single.push(
+                transform
+                    .call(&block.slice(&description.inputs, row..row + 1))?
+                    .rows,
+            );
         }
         let single = Block::concat(&description.outputs, &single);
         for (how, other) in [("warm", &warm.rows), ("one by one", &single)] {
             if let Some((row, field)) = fresh.rows.first_difference(other, &description.outputs) {
                 let name = &description.outputs.field(field).name;
-                bail!("row {row}, \"{name}\": the bits differ between a fresh instance and {how}; is there state in it?");
+                bail!(
+                    "row {row}, \"{name}\": the bits differ between a fresh instance and {how}; is there state in it?"
+                );
             }
         }
         for row in 0..if rows.is_some() { block.rows() } else { 0 } {
@@ -203,7 +241,9 @@ fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
         fuel += fresh.fuel;
     }
     let per_row = fuel / count.max(1) as u64;
-    eprintln!("{count} rows fresh, warm and one by one: the same bits; {refused} refused; {per_row} fuel a row");
+    eprintln!(
+        "{count} rows fresh, warm and one by one: the same bits; {refused} refused; {per_row} fuel a row"
+    );
     Ok(())
 }
 
@@ -212,13 +252,20 @@ fn describe(description: &Description) {
     let mut table = Table::new(&["", "name", "type", "null", "range", "doc"]);
     for (kind, schema) in [("in", &description.inputs), ("out", &description.outputs)] {
         for field in schema.fields() {
-            let bound = |bound: Option<f64>| bound.map_or_else(|| "…".to_owned(), |bound| bound.to_string());
+            let bound = |bound: Option<f64>| {
+                bound.map_or_else(|| "…".to_owned(), |bound| bound.to_string())
+            };
             let range = match (field.minimum, field.maximum) {
                 (None, None) => String::new(),
                 (low, high) => format!("{} to {}", bound(low), bound(high)),
             };
             let null = if field.nullable { "may be" } else { "" };
-            let cells = [kind.to_owned(), field.name.clone(), field.data_type.to_string(), null.to_owned()];
+            let cells = [
+                kind.to_owned(),
+                field.name.clone(),
+                field.data_type.to_string(),
+                null.to_owned(),
+            ];
             let [kind, name, data_type, null] = cells;
             table.row([kind, name, data_type, null, range, first_line(&field.doc)]);
         }

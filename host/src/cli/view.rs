@@ -51,17 +51,31 @@ impl View {
             }
             View::Load { name, file, server } => {
                 let (stored, outdated) = load(&server.client(), &name, &file)?;
-                println!("{stored} rows stored, {outdated} passed over because a newer one of their key is there");
+                println!(
+                    "{stored} rows stored, {outdated} passed over because a newer one of their key is there"
+                );
             }
             View::Get { name, key, server } => {
                 let client = server.client();
-                let view: crate::view::View = serde_json::from_value(client.get(&format!("/v1/views/{name}"))?)?;
+                let view: crate::view::View =
+                    serde_json::from_value(client.get(&format!("/v1/views/{name}"))?)?;
                 if view.key.len() != key.len() {
-                    bail!("the key of view {name} is ({}): give {} values", view.key.join(", "), view.key.len());
+                    bail!(
+                        "the key of view {name} is ({}): give {} values",
+                        view.key.join(", "),
+                        view.key.len()
+                    );
                 }
-                let pairs = view.key.iter().zip(&key).map(|(name, value)| format!("{name}={}", escaped(value)));
+                let pairs = view
+                    .key
+                    .iter()
+                    .zip(&key)
+                    .map(|(name, value)| format!("{name}={}", escaped(value)));
                 let query = pairs.collect::<Vec<_>>().join("&");
-                println!("{:#}", client.get(&format!("/v1/views/{name}/row?{query}"))?);
+                println!(
+                    "{:#}",
+                    client.get(&format!("/v1/views/{name}/row?{query}"))?
+                );
             }
             View::List { server } => {
                 let answer = server.client().get("/v1/views")?;
@@ -71,7 +85,12 @@ impl View {
                         Some(names) => names.iter().map(text_of).collect(),
                         None => vec![text_of(&view["key"])],
                     };
-                    table.row([text_of(&view["name"]), key.join(", "), view["entities"].to_string(), text_of(&view["doc"])]);
+                    table.row([
+                        text_of(&view["name"]),
+                        key.join(", "),
+                        view["entities"].to_string(),
+                        text_of(&view["doc"]),
+                    ]);
                 }
                 print!("{table}");
             }
@@ -83,20 +102,33 @@ impl View {
 /// Creates the view of a definition file; answers its name.
 pub fn create(client: &Client, file: &Path) -> Result<String> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let json = file.extension().is_some_and(|extension| extension == "json");
-    let view = client.post("/v1/views", if json { "application/json" } else { "application/toml" }, &text)?;
+    let json = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let view = client.post(
+        "/v1/views",
+        if json {
+            "application/json"
+        } else {
+            "application/toml"
+        },
+        &text,
+    )?;
     Ok(text_of(&view["name"]))
 }
 
 /// Loads a file's rows into a view; answers how many were stored and how many were outdated.
 pub fn load(client: &Client, name: &str, file: &Path) -> Result<(u64, u64)> {
-    let view: crate::view::View = serde_json::from_value(client.get(&format!("/v1/views/{name}"))?)?;
+    let view: crate::view::View =
+        serde_json::from_value(client.get(&format!("/v1/views/{name}"))?)?;
     let reader = offline::open(file, &view.columns)?;
     let bar = match reader.rows_hint() {
         Some(rows) => ProgressBar::new(rows),
         None => ProgressBar::no_length(),
     };
-    bar.set_style(ProgressStyle::with_template("{msg:24} {wide_bar} {human_pos} rows  {per_sec}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{msg:24} {wide_bar} {human_pos} rows  {per_sec}",
+    )?);
     bar.set_message(format!("loading {name}"));
     let (mut stored, mut outdated) = (0, 0);
     for block in reader {
@@ -106,7 +138,11 @@ pub fn load(client: &Client, name: &str, file: &Path) -> Result<(u64, u64)> {
             write_row(&block, &view.columns, row, &mut lines);
             lines.push(b'\n');
         }
-        let answer = client.post(&format!("/v1/views/{name}/rows"), "application/x-ndjson", &lines)?;
+        let answer = client.post(
+            &format!("/v1/views/{name}/rows"),
+            "application/x-ndjson",
+            &lines,
+        )?;
         stored += answer["stored"].as_u64().unwrap_or(0);
         outdated += answer["outdated"].as_u64().unwrap_or(0);
         bar.inc(block.rows() as u64);
@@ -120,7 +156,9 @@ fn escaped(value: &str) -> String {
     value
         .bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
             byte => format!("%{byte:02X}"),
         })
         .collect()

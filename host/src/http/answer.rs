@@ -16,7 +16,11 @@ pub fn encode(service: &Service, request_id: Uuid, scored: &Scored, features: bo
     let plan = &service.plan;
     let rows = scored.vector.rows();
     let mut out = Vec::with_capacity(service.preamble.len() + 128 + rows * 256);
-    let _ = write!(out, "{{\"request_id\":\"{request_id}\",{},\"results\":[", service.preamble);
+    let _ = write!(
+        out,
+        "{{\"request_id\":\"{request_id}\",{},\"results\":[",
+        service.preamble
+    );
     for row in 0..rows {
         if row > 0 {
             out.push(b',');
@@ -32,17 +36,18 @@ pub fn encode(service: &Service, request_id: Uuid, scored: &Scored, features: bo
             });
             let _ = write!(out, "\"error\":{error},");
         }
-        if let Some(planned) = &plan.model {
-            if !scored.outputs.is_empty() {
-                out.extend_from_slice(b"\"score\":");
-                write_number(&mut out, scored.scores[row]);
-                out.extend_from_slice(b",\"outputs\":");
-                match scored.refusals[row] {
-                    None => write_outputs(&mut out, planned.model.engine.outputs(), &scored.outputs, row),
-                    Some(_) => out.extend_from_slice(b"null"),
-                }
-                out.push(b',');
+        if let Some(planned) = &plan.model
+            && !scored.outputs.is_empty()
+        {
+            out.extend_from_slice(b"\"score\":");
+            write_number(&mut out, scored.scores[row]);
+            out.extend_from_slice(b",\"outputs\":");
+            let tensors = planned.model.engine.outputs();
+            match scored.refusals[row] {
+                None => write_outputs(&mut out, tensors, &scored.outputs, row),
+                Some(_) => out.extend_from_slice(b"null"),
             }
+            out.push(b',');
         }
         if features {
             out.extend_from_slice(b"\"features\":");
@@ -66,7 +71,12 @@ pub fn encode(service: &Service, request_id: Uuid, scored: &Scored, features: bo
     out
 }
 
-fn write_outputs(out: &mut Vec<u8>, tensors: &[crate::model::Tensor], outputs: &[Matrix], row: usize) {
+fn write_outputs(
+    out: &mut Vec<u8>,
+    tensors: &[crate::model::Tensor],
+    outputs: &[Matrix],
+    row: usize,
+) {
     out.push(b'{');
     for (at, (tensor, matrix)) in tensors.iter().zip(outputs).enumerate() {
         if at > 0 {

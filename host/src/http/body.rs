@@ -13,7 +13,11 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
         let mut source: Option<&dyn std::error::Error> = Some(&error);
         while let Some(cause) = source {
             if cause.to_string().contains("length limit exceeded") {
-                return Error::TooLarge { what: "the body".to_owned(), limit: format!("{limit} bytes") }.into();
+                return Error::TooLarge {
+                    what: "the body".to_owned(),
+                    limit: format!("{limit} bytes"),
+                }
+                .into();
             }
             source = cause.source();
         }
@@ -23,6 +27,9 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
 
 /// The content type without its parameters; empty if there is none.
 pub fn content_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     value.split(';').next().unwrap_or("").trim()
 }

@@ -13,7 +13,10 @@ pub async fn healthz() -> &'static str {
 
 /// The registry is open and every service is planned: the server listens only then.
 pub async fn readyz(State(shared): State<Shared>) -> String {
-    format!("ready: {} services\n", shared.app.registry.catalog().services.len())
+    format!(
+        "ready: {} services\n",
+        shared.app.registry.catalog().services.len()
+    )
 }
 
 pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
@@ -21,5 +24,8 @@ pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     if let Some(log) = &app.log {
         app.metrics.log(log.written(), log.dropped());
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text())
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        app.metrics.text(),
+    )
 }

@@ -14,7 +14,10 @@ use crate::registry::ModelEntry;
 
 /// The body is the `.onnx` file, which then carries its manifest in its metadata under `tidemill.manifest`; or
 /// `multipart/form-data` with the parts `model` and `manifest`.
-pub async fn register(State(shared): State<Shared>, request: Request) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn register(
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     let limit = shared.app.config.server.upload_limit;
     let (onnx, manifest) = match body::content_type(request.headers()) {
         "multipart/form-data" => parts(request, limit).await?,
@@ -25,9 +28,10 @@ pub async fn register(State(shared): State<Shared>, request: Request) -> Result<
         }
     };
     let app = shared.app.clone();
-    let (entry, outcome) = tokio::task::spawn_blocking(move || app.registry.register_model(&onnx, manifest))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))??;
+    let (entry, outcome) =
+        tokio::task::spawn_blocking(move || app.registry.register_model(&onnx, manifest))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))??;
     Ok((status(outcome), Json(shown(&entry))))
 }
 
@@ -46,7 +50,10 @@ pub async fn list(State(shared): State<Shared>) -> Json<Value> {
 }
 
 /// `name@number` or `name`.
-pub async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(shown(catalog.model_by_id(&id)?)))
 }
@@ -54,14 +61,20 @@ pub async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Resul
 async fn parts(request: Request, limit: usize) -> Result<(Bytes, Manifest), Problem> {
     let broken = |error: axum::extract::multipart::MultipartError| -> Problem {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Error::TooLarge { what: "the body".to_owned(), limit: format!("{limit} bytes") }.into();
+            return Error::TooLarge {
+                what: "the body".to_owned(),
+                limit: format!("{limit} bytes"),
+            }
+            .into();
         }
         Error::invalid("body", error.body_text()).into()
     };
     let (head, body) = request.into_parts();
     let body = body::read(body, limit).await?;
     let mut request = Request::from_parts(head, axum::body::Body::from(body));
-    request.extensions_mut().remove::<axum::extract::DefaultBodyLimit>();
+    request
+        .extensions_mut()
+        .remove::<axum::extract::DefaultBodyLimit>();
     let mut form = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::from(Error::invalid("body", error.body_text())))?;
@@ -72,11 +85,18 @@ async fn parts(request: Request, limit: usize) -> Result<(Bytes, Manifest), Prob
         match name.as_str() {
             "model" => onnx = Some(bytes),
             "manifest" => manifest = Some(Manifest::from_json(&bytes)?),
-            _ => return Err(Error::invalid(name, "no such part; there are model and manifest").into()),
+            _ => {
+                return Err(
+                    Error::invalid(name, "no such part; there are model and manifest").into(),
+                );
+            }
         }
     }
     let missing = |part: &str| Error::invalid(part, "this part of the form is missing");
-    Ok((onnx.ok_or_else(|| missing("model"))?, manifest.ok_or_else(|| missing("manifest"))?))
+    Ok((
+        onnx.ok_or_else(|| missing("model"))?,
+        manifest.ok_or_else(|| missing("manifest"))?,
+    ))
 }
 
 fn shown(entry: &ModelEntry) -> Value {

@@ -20,8 +20,19 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl ToString) -> Problem {
-        Problem { status, kind, title, detail: detail.to_string(), members: Map::new() }
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl ToString,
+    ) -> Problem {
+        Problem {
+            status,
+            kind,
+            title,
+            detail: detail.to_string(),
+            members: Map::new(),
+        }
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
@@ -36,7 +47,12 @@ impl Problem {
 
     pub fn unsupported_media(found: &str, wanted: &str) -> Problem {
         let detail = format!("content-type {found} is not read here; send {wanted}");
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail)
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "Unsupported media type",
+            detail,
+        )
     }
 
     /// The members of RFC 9457, and ours.
@@ -58,43 +74,82 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let detail = error.to_string();
         match error {
-            Error::Invalid { path, .. } => {
-                Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "The request does not fit", detail)
-                    .with("field", path)
-            }
-            Error::NotFound { kind, name, known } => {
-                Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
-                    .with("kind", kind)
-                    .with("name", name)
-                    .with("known", known)
-            }
-            Error::Conflict(_) => Problem::new(StatusCode::CONFLICT, "conflict", "The name is taken", detail),
-            Error::TooLarge { limit, .. } => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Over a limit", detail).with("limit", limit)
-            }
-            Error::Refused { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "Not admitted", detail),
-            Error::Rejected { transform, row, message } => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "row-refused", "A transform refused the row", detail)
-                    .with("transform", named(&transform))
-                    .with("row", row)
-                    .with("message", message)
-            }
-            Error::Transform { transform, fault } => {
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "transform-failed", "A transform failed", detail)
-                    .with("transform", named(&transform))
-                    .with("cause", fault.kind())
-                    .with("frames", fault.frames())
-            }
-            Error::Model { model, .. } => {
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "model-failed", "The model failed", detail)
-                    .with("model", model)
-            }
-            Error::Store(_) => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-failed", "The online store failed", detail)
-            }
-            Error::Internal(_) => {
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed", detail)
-            }
+            Error::Invalid { path, .. } => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid-request",
+                "The request does not fit",
+                detail,
+            )
+            .with("field", path),
+            Error::NotFound { kind, name, known } => Problem::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "There is no such thing",
+                detail,
+            )
+            .with("kind", kind)
+            .with("name", name)
+            .with("known", known),
+            Error::Conflict(_) => Problem::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "The name is taken",
+                detail,
+            ),
+            Error::TooLarge { limit, .. } => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "Over a limit",
+                detail,
+            )
+            .with("limit", limit),
+            Error::Refused { .. } => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "refused",
+                "Not admitted",
+                detail,
+            ),
+            Error::Rejected {
+                transform,
+                row,
+                message,
+            } => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "row-refused",
+                "A transform refused the row",
+                detail,
+            )
+            .with("transform", named(&transform))
+            .with("row", row)
+            .with("message", message),
+            Error::Transform { transform, fault } => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "transform-failed",
+                "A transform failed",
+                detail,
+            )
+            .with("transform", named(&transform))
+            .with("cause", fault.kind())
+            .with("frames", fault.frames()),
+            Error::Model { model, .. } => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "model-failed",
+                "The model failed",
+                detail,
+            )
+            .with("model", model),
+            Error::Store(_) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-failed",
+                "The online store failed",
+                detail,
+            ),
+            Error::Internal(_) => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "The server failed",
+                detail,
+            ),
         }
     }
 }
@@ -111,22 +166,56 @@ pub(super) fn named(transform: &TransformName) -> Value {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!(kind = self.kind, status = self.status.as_u16(), "{}", self.detail);
+            tracing::error!(
+                kind = self.kind,
+                status = self.status.as_u16(),
+                "{}",
+                self.detail
+            );
         } else {
-            tracing::debug!(kind = self.kind, status = self.status.as_u16(), "{}", self.detail);
+            tracing::debug!(
+                kind = self.kind,
+                status = self.status.as_u16(),
+                "{}",
+                self.detail
+            );
         }
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], self.body().to_string()).into_response()
+        (
+            self.status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            self.body().to_string(),
+        )
+            .into_response()
     }
 }
 
 pub(super) async fn no_route(uri: Uri) -> Problem {
-    let known = ["/v1/services", "/v1/transforms", "/v1/views", "/v1/models", "/healthz", "/readyz", "/metrics"];
+    let known = [
+        "/v1/services",
+        "/v1/transforms",
+        "/v1/views",
+        "/v1/models",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ];
     let known: Vec<String> = known.map(str::to_owned).into();
     let detail = format!("nothing is at {}; {}", uri.path(), listed("route", &known));
-    Problem::new(StatusCode::NOT_FOUND, "no-route", "There is no such route", detail).with("known", known)
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-route",
+        "There is no such route",
+        detail,
+    )
+    .with("known", known)
 }
 
 pub(super) async fn no_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is not answered at {}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Another method is needed", detail)
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "Another method is needed",
+        detail,
+    )
 }

@@ -27,23 +27,45 @@ pub enum Wanted {
     Features,
 }
 
-pub async fn score(State(shared): State<Shared>, Path(service): Path<String>, body: Body) -> Response {
+pub async fn score(
+    State(shared): State<Shared>,
+    Path(service): Path<String>,
+    body: Body,
+) -> Response {
     respond(shared, service, None, Wanted::Score, body).await
 }
 
-pub async fn features(State(shared): State<Shared>, Path(service): Path<String>, body: Body) -> Response {
+pub async fn features(
+    State(shared): State<Shared>,
+    Path(service): Path<String>,
+    body: Body,
+) -> Response {
     respond(shared, service, None, Wanted::Features, body).await
 }
 
-pub async fn score_version(State(shared): State<Shared>, Path(path): Path<(String, String)>, body: Body) -> Response {
+pub async fn score_version(
+    State(shared): State<Shared>,
+    Path(path): Path<(String, String)>,
+    body: Body,
+) -> Response {
     respond(shared, path.0, Some(path.1), Wanted::Score, body).await
 }
 
-pub async fn features_version(State(shared): State<Shared>, Path(path): Path<(String, String)>, body: Body) -> Response {
+pub async fn features_version(
+    State(shared): State<Shared>,
+    Path(path): Path<(String, String)>,
+    body: Body,
+) -> Response {
     respond(shared, path.0, Some(path.1), Wanted::Features, body).await
 }
 
-async fn respond(shared: Shared, name: String, number: Option<String>, wanted: Wanted, body: Body) -> Response {
+async fn respond(
+    shared: Shared,
+    name: String,
+    number: Option<String>,
+    wanted: Wanted,
+    body: Body,
+) -> Response {
     let _in_flight = InFlight::new(&shared.app.metrics);
     let outcome = answered(&shared, &name, number.as_deref(), wanted, body).await;
     match outcome {
@@ -83,8 +105,11 @@ async fn answered(
 
 /// A panic of ours is our failure, and the next request's business no more than any other.
 fn guarded(app: &Arc<App>, service: &Arc<Service>, wanted: Wanted, body: &[u8]) -> Result<Vec<u8>> {
-    catch_unwind(AssertUnwindSafe(|| answer(app, service, wanted, body)))
-        .unwrap_or_else(|_| Err(Error::Internal("the server panicked; its log says where".to_owned())))
+    catch_unwind(AssertUnwindSafe(|| answer(app, service, wanted, body))).unwrap_or_else(|_| {
+        Err(Error::Internal(
+            "the server panicked; its log says where".to_owned(),
+        ))
+    })
 }
 
 fn answer(app: &App, service: &Service, wanted: Wanted, body: &[u8]) -> Result<Vec<u8>> {
@@ -93,7 +118,10 @@ fn answer(app: &App, service: &Service, wanted: Wanted, body: &[u8]) -> Result<V
     let definition = &service.plan.definition;
     if wanted == Wanted::Score && service.plan.model.is_none() {
         let reason = "it has no model; ask it for /features";
-        return Err(Error::invalid(format!("service \"{}\"", definition.name), reason));
+        return Err(Error::invalid(
+            format!("service \"{}\"", definition.name),
+            reason,
+        ));
     }
     let limits = Limits {
         rows: app.config.server.row_limit,
@@ -122,9 +150,19 @@ fn answer(app: &App, service: &Service, wanted: Wanted, body: &[u8]) -> Result<V
 }
 
 fn record(service: &Service, request_id: Uuid, time: i64, scored: Scored) -> Record {
-    let vector = match Matrix::of_columns(&scored.vector, service.plan.vector.schema.slots(), Kind::F32).values {
-        Values::F32(values) if !scored.outputs.is_empty() => values,
-        _ => Vec::new(),
+    // What the model saw, as numbers; a service without a model has no vector, and a model of texts none of numbers.
+    let vector = match scored.outputs.is_empty() {
+        true => Vec::new(),
+        false => match Matrix::of_columns(
+            &scored.vector,
+            service.plan.vector.schema.slots(),
+            Kind::F32,
+        )
+        .values
+        {
+            Values::F32(values) => values,
+            _ => Vec::new(),
+        },
     };
     let lookups = scored.lookups.into_iter();
     Record {
@@ -132,13 +170,20 @@ fn record(service: &Service, request_id: Uuid, time: i64, scored: Scored) -> Rec
         request_id,
         time,
         groups: scored.sources,
-        lookups: lookups.map(|l| Looked { statuses: l.statuses, event_times: l.event_times }).collect(),
+        lookups: lookups
+            .map(|l| Looked {
+                statuses: l.statuses,
+                event_times: l.event_times,
+            })
+            .collect(),
         vector,
         scores: scored.scores,
         errors: scored
             .refusals
             .into_iter()
-            .map(|refusal| refusal.map(|refusal| format!("{}: {}", refusal.transform, refusal.message)))
+            .map(|refusal| {
+                refusal.map(|refusal| format!("{}: {}", refusal.transform, refusal.message))
+            })
             .collect(),
     }
 }

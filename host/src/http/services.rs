@@ -20,29 +20,45 @@ pub async fn register(
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let definition = match body::content_type(&headers) {
         "application/json" => Definition::from_json(&bytes)?,
-        "" | "application/toml" | "text/plain" | "application/octet-stream" | "application/x-www-form-urlencoded" => {
-            let text = std::str::from_utf8(&bytes).map_err(|_| Error::invalid("body", "it is no UTF-8 text"))?;
+        ""
+        | "application/toml"
+        | "text/plain"
+        | "application/octet-stream"
+        | "application/x-www-form-urlencoded" => {
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|_| Error::invalid("body", "it is no UTF-8 text"))?;
             Definition::from_toml(text)?
         }
-        other => return Err(Problem::unsupported_media(other, "application/toml or application/json")),
+        other => {
+            return Err(Problem::unsupported_media(
+                other,
+                "application/toml or application/json",
+            ));
+        }
     };
     let app = shared.app.clone();
-    let (service, outcome) = tokio::task::spawn_blocking(move || app.registry.register_service(definition))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))??;
+    let (service, outcome) =
+        tokio::task::spawn_blocking(move || app.registry.register_service(definition))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))??;
     Ok((status(outcome), Json(shown(&service))))
 }
 
 pub async fn list(State(shared): State<Shared>) -> Json<Value> {
     let catalog = shared.app.registry.catalog();
     let all = catalog.services.iter().map(|(name, versions)| {
-        let doc = versions.last().map_or("", |newest| newest.plan.definition.doc.as_str());
+        let doc = versions
+            .last()
+            .map_or("", |newest| newest.plan.definition.doc.as_str());
         json!({ "name": name, "versions": versions.len(), "doc": doc })
     });
     Json(json!({ "services": all.collect::<Vec<_>>() }))
 }
 
-pub async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(shown(catalog.service(&name, None)?)))
 }
@@ -52,12 +68,19 @@ pub async fn show_version(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
-    Ok(Json(shown(catalog.service(&name, Some(number(&version)?))?)))
+    Ok(Json(shown(
+        catalog.service(&name, Some(number(&version)?))?,
+    )))
 }
 
 /// A version in a path.
 pub(super) fn number(text: &str) -> Result<u32> {
-    text.parse().map_err(|_| Error::invalid("version", format!("\"{text}\" is no number; service versions count from 1")))
+    text.parse().map_err(|_| {
+        Error::invalid(
+            "version",
+            format!("\"{text}\" is no number; service versions count from 1"),
+        )
+    })
 }
 
 fn shown(service: &Service) -> Value {

@@ -11,19 +11,26 @@ use crate::error::Error;
 use crate::registry::{Outcome, TransformEntry};
 
 /// The body is a `.wasm`: a component, or the core module that becomes one.
-pub async fn register(State(shared): State<Shared>, body: Body) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn register(
+    State(shared): State<Shared>,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     // Compiling takes long; requests should not wait for it.
     let app = shared.app.clone();
-    let (entry, outcome) = tokio::task::spawn_blocking(move || app.registry.register_transform(&bytes))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))??;
+    let (entry, outcome) =
+        tokio::task::spawn_blocking(move || app.registry.register_transform(&bytes))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))??;
     Ok((status(outcome), Json(shown(&entry))))
 }
 
 pub async fn list(State(shared): State<Shared>) -> Json<Value> {
     let catalog = shared.app.registry.catalog();
-    let all = catalog.transforms.values().flat_map(|versions| versions.values());
+    let all = catalog
+        .transforms
+        .values()
+        .flat_map(|versions| versions.values());
     let all: Vec<Value> = all
         .map(|entry| {
             let description = &entry.record.description;
@@ -40,7 +47,10 @@ pub async fn list(State(shared): State<Shared>) -> Json<Value> {
 }
 
 /// `name@version`, `name@1` or `name`.
-pub async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(shown(catalog.transform(&id)?)))
 }

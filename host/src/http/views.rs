@@ -24,7 +24,8 @@ pub async fn register(
     let view = match body::content_type(&headers) {
         "application/json" => View::from_json(&bytes)?,
         _ => {
-            let text = std::str::from_utf8(&bytes).map_err(|_| Error::invalid("body", "it is no UTF-8 text"))?;
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|_| Error::invalid("body", "it is no UTF-8 text"))?;
             View::from_toml(text)?
         }
     };
@@ -37,12 +38,17 @@ pub async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Problem> 
     let mut views = Vec::new();
     for view in catalog.views.values() {
         let entities = shared.app.store.view(&view.name)?.count()?;
-        views.push(json!({ "name": view.name, "key": view.key, "doc": view.doc, "entities": entities }));
+        views.push(
+            json!({ "name": view.name, "key": view.key, "doc": view.doc, "entities": entities }),
+        );
     }
     Ok(Json(json!({ "views": views })))
 }
 
-pub async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(json!(**catalog.view(&name)?)))
 }
@@ -56,11 +62,14 @@ pub async fn load(
     let view = shared.app.registry.catalog().view(&name)?.clone();
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let app = shared.app.clone();
-    let written = tokio::task::spawn_blocking(move || ingest::load(app.store.as_ref(), &view, &bytes))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))??;
+    let written =
+        tokio::task::spawn_blocking(move || ingest::load(app.store.as_ref(), &view, &bytes))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))??;
     let rows = written.stored + written.outdated;
-    Ok(Json(json!({ "rows": rows, "stored": written.stored, "outdated": written.outdated })))
+    Ok(Json(
+        json!({ "rows": rows, "stored": written.stored, "outdated": written.outdated }),
+    ))
 }
 
 /// One row, by the columns of the key: `…/row?origin=EWR`.

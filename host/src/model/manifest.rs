@@ -28,7 +28,8 @@ pub struct InputBinding {
 impl Manifest {
     pub fn from_json(bytes: &[u8]) -> Result<Manifest> {
         serde_json::from_slice(bytes).map_err(|error| {
-            let form = r#"{"name": …, "inputs": [{"name": the ONNX input, "features": [in order]}]}"#;
+            let form =
+                r#"{"name": …, "inputs": [{"name": the ONNX input, "features": [in order]}]}"#;
             Error::refused("the manifest", format!("{error}; its form is {form}"))
         })
     }

@@ -24,16 +24,23 @@ impl Matrix {
     /// The columns of a block side by side. A null becomes NaN among numbers and the empty text among texts.
     pub fn of_columns(block: &Block, slots: &[Slot], kind: Kind) -> Matrix {
         let values = match kind {
-            Kind::F32 => Values::F32(filled(block, slots, |block, slot, row| number(block, slot, row) as f32)),
+            Kind::F32 => Values::F32(filled(block, slots, |block, slot, row| {
+                number(block, slot, row) as f32
+            })),
             Kind::F64 => Values::F64(filled(block, slots, number)),
             Kind::I64 => Values::I64(filled(block, slots, |block, slot, row| match slot.pool {
                 Pool::Booleans => i64::from(block.boolean(slot, row)),
                 _ => block.integer(slot, row),
             })),
             Kind::Bool => Values::Bool(filled(block, slots, Block::boolean)),
-            Kind::Text => Values::Text(filled(block, slots, |block, slot, row| block.text(slot, row).to_owned())),
+            Kind::Text => Values::Text(filled(block, slots, |block, slot, row| {
+                block.text(slot, row).to_owned()
+            })),
         };
-        Matrix { columns: slots.len(), values }
+        Matrix {
+            columns: slots.len(),
+            values,
+        }
     }
 
     /// The value as a number; a text is none.
@@ -58,7 +65,10 @@ impl Matrix {
             Values::Bool(values) => Values::Bool(values[range].to_vec()),
             Values::Text(values) => Values::Text(values[range].to_vec()),
         };
-        Matrix { columns: self.columns, values }
+        Matrix {
+            columns: self.columns,
+            values,
+        }
     }
 
     /// Puts the rows of another matrix of this kind behind its own; of another kind nothing.

@@ -35,12 +35,26 @@ pub struct Facts {
 /// What is in the file of a loaded model.
 pub fn facts(onnx: &[u8], model: &dyn Model) -> Facts {
     let mut operators = BTreeMap::new();
-    let graph = tidemill_onnx_ml::onnx().proto_model_for_read(&mut &*onnx).ok().and_then(|proto| proto.graph);
+    let graph = tidemill_onnx_ml::onnx()
+        .proto_model_for_read(&mut &*onnx)
+        .ok()
+        .and_then(|proto| proto.graph);
     for node in graph.iter().flat_map(|graph| &graph.node) {
-        let domain = if node.domain.is_empty() { "ai.onnx" } else { &node.domain };
-        *operators.entry(format!("{domain}::{}", node.op_type)).or_default() += 1;
+        let domain = if node.domain.is_empty() {
+            "ai.onnx"
+        } else {
+            &node.domain
+        };
+        *operators
+            .entry(format!("{domain}::{}", node.op_type))
+            .or_default() += 1;
     }
-    Facts { bytes: onnx.len(), inputs: model.inputs().to_vec(), outputs: model.outputs().to_vec(), operators }
+    Facts {
+        bytes: onnx.len(),
+        inputs: model.inputs().to_vec(),
+        outputs: model.outputs().to_vec(),
+        operators,
+    }
 }
 
 /// The key under which a file may carry its manifest in its metadata.
@@ -50,8 +64,17 @@ const MANIFEST_KEY: &str = "tidemill.manifest";
 pub fn embedded_manifest(onnx: &[u8]) -> Outcome<Manifest> {
     let proto = tidemill_onnx_ml::onnx()
         .proto_model_for_read(&mut &*onnx)
-        .map_err(|error| Error::refused("the model", format!("the file is no ONNX model, or is cut short: {error}")))?;
-    match proto.metadata_props.iter().find(|property| property.key == MANIFEST_KEY) {
+        .map_err(|error| {
+            Error::refused(
+                "the model",
+                format!("the file is no ONNX model, or is cut short: {error}"),
+            )
+        })?;
+    match proto
+        .metadata_props
+        .iter()
+        .find(|property| property.key == MANIFEST_KEY)
+    {
         Some(property) => Manifest::from_json(property.value.as_bytes()),
         None => Err(Error::refused(
             "the model",
@@ -70,15 +93,33 @@ impl OnnxModel {
             .proto_model_for_read(&mut &*onnx)
             .map_err(|error| format!("the file is no ONNX model, or is cut short: {error}"))?;
         let graph = proto.graph.as_ref().ok_or("the file holds no graph")?;
-        let weights: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-        if let Some(tensor) = graph.initializer.iter().find(|tensor| !tensor.external_data.is_empty()) {
-            return Err(format!("weight \"{}\" lies in another file; save the model as one file", tensor.name));
+        let weights: Vec<&str> = graph
+            .initializer
+            .iter()
+            .map(|tensor| tensor.name.as_str())
+            .collect();
+        if let Some(tensor) = graph
+            .initializer
+            .iter()
+            .find(|tensor| !tensor.external_data.is_empty())
+        {
+            return Err(format!(
+                "weight \"{}\" lies in another file; save the model as one file",
+                tensor.name
+            ));
         }
-        let declared: Vec<&pb::ValueInfoProto> =
-            graph.input.iter().filter(|input| !weights.contains(&input.name.as_str())).collect();
+        let declared: Vec<&pb::ValueInfoProto> = graph
+            .input
+            .iter()
+            .filter(|input| !weights.contains(&input.name.as_str()))
+            .collect();
         let inputs = bind_inputs(&declared, manifest)?;
         let ranks: Vec<usize> = declared.iter().map(|input| rank(input)).collect();
-        let names: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+        let names: Vec<String> = graph
+            .output
+            .iter()
+            .map(|output| output.name.clone())
+            .collect();
 
         let (plan, batched) = match build(&framework, &proto, &inputs, &ranks, true) {
             Ok(plan) => (plan, true),
@@ -88,7 +129,13 @@ impl OnnxModel {
                 Err(_) => return Err(format!("tract cannot load it: {error:#}")),
             },
         };
-        let mut model = OnnxModel { plan, batched, inputs, ranks, outputs: Vec::new() };
+        let mut model = OnnxModel {
+            plan,
+            batched,
+            inputs,
+            ranks,
+            outputs: Vec::new(),
+        };
         model.outputs = model.probe(&names)?;
         Ok(model)
     }
@@ -97,21 +144,39 @@ impl OnnxModel {
     fn probe(&mut self, names: &[String]) -> Result<Vec<Spec>, String> {
         let rows = 2;
         let zeros = self.inputs.iter().map(|input| zeros(input, rows)).collect();
-        let found = self.run(rows, zeros).map_err(|error| format!("it fails on rows of zeros: {error}"))?;
+        let found = self
+            .run(rows, zeros)
+            .map_err(|error| format!("it fails on rows of zeros: {error}"))?;
         names
             .iter()
             .zip(&found)
-            .map(|(name, matrix)| Ok(Spec { name: name.clone(), kind: matrix.kind(), columns: matrix.columns }))
+            .map(|(name, matrix)| {
+                Ok(Spec {
+                    name: name.clone(),
+                    kind: matrix.kind(),
+                    columns: matrix.columns,
+                })
+            })
             .collect()
     }
 
     fn run_plan(&self, rows: usize, inputs: Vec<Matrix>) -> Result<Vec<Matrix>, String> {
         let mut tensors: TVec<TValue> = tvec!();
         for ((matrix, spec), rank) in inputs.into_iter().zip(&self.inputs).zip(&self.ranks) {
-            tensors.push(tensor(matrix, rows, *rank).map_err(|error| format!("input \"{}\": {error}", spec.name))?.into());
+            tensors.push(
+                tensor(matrix, rows, *rank)
+                    .map_err(|error| format!("input \"{}\": {error}", spec.name))?
+                    .into(),
+            );
         }
-        let outputs = self.plan.run(tensors).map_err(|error| format!("{error:#}"))?;
-        outputs.into_iter().map(|output| matrix(&output, rows)).collect()
+        let outputs = self
+            .plan
+            .run(tensors)
+            .map_err(|error| format!("{error:#}"))?;
+        outputs
+            .into_iter()
+            .map(|output| matrix(&output, rows))
+            .collect()
     }
 }
 
@@ -135,7 +200,10 @@ impl Model for OnnxModel {
             if outputs.is_empty() {
                 outputs = found;
             } else {
-                outputs.iter_mut().zip(found).for_each(|(all, one)| all.append(one));
+                outputs
+                    .iter_mut()
+                    .zip(found)
+                    .for_each(|(all, one)| all.append(one));
             }
         }
         Ok(outputs)
@@ -150,7 +218,11 @@ fn build(
     batched: bool,
 ) -> TractResult<Arc<TypedRunnableModel>> {
     let mut model = framework.model_for_proto_model(proto)?;
-    let rows = if batched { model.symbols.sym("rows").to_dim() } else { 1.to_dim() };
+    let rows = if batched {
+        model.symbols.sym("rows").to_dim()
+    } else {
+        1.to_dim()
+    };
     for (at, (input, rank)) in inputs.iter().zip(ranks).enumerate() {
         let mut shape: TVec<TDim> = tvec!(rows.clone());
         if *rank > 1 {
@@ -165,12 +237,20 @@ fn build(
 /// The graph's inputs with the number of columns the manifest gives them.
 fn bind_inputs(declared: &[&pb::ValueInfoProto], manifest: &Manifest) -> Result<Vec<Spec>, String> {
     let names: Vec<String> = declared.iter().map(|input| input.name.clone()).collect();
-    let bound: Vec<&str> = manifest.inputs.iter().map(|binding| binding.name.as_str()).collect();
+    let bound: Vec<&str> = manifest
+        .inputs
+        .iter()
+        .map(|binding| binding.name.as_str())
+        .collect();
     if names.iter().map(String::as_str).ne(bound.iter().copied()) {
         return Err(format!(
             "its inputs are {}, in this order, but the manifest binds {}",
             names.join(", "),
-            if bound.is_empty() { "none".to_owned() } else { bound.join(", ") }
+            if bound.is_empty() {
+                "none".to_owned()
+            } else {
+                bound.join(", ")
+            }
         ));
     }
     declared
@@ -216,13 +296,17 @@ fn kind(input: &pb::ValueInfoProto) -> Result<Kind, String> {
 }
 
 fn rank(input: &pb::ValueInfoProto) -> usize {
-    tensor_type(input).and_then(|tensor| tensor.shape.as_ref()).map_or(2, |shape| shape.dim.len())
+    tensor_type(input)
+        .and_then(|tensor| tensor.shape.as_ref())
+        .map_or(2, |shape| shape.dim.len())
 }
 
 fn declared_columns(input: &pb::ValueInfoProto) -> Option<usize> {
     let dim = tensor_type(input)?.shape.as_ref()?.dim.get(1)?;
     match dim.value.as_ref()? {
-        pb::tensor_shape_proto::dimension::Value::DimValue(columns) => usize::try_from(*columns).ok().filter(|&n| n > 0),
+        pb::tensor_shape_proto::dimension::Value::DimValue(columns) => {
+            usize::try_from(*columns).ok().filter(|&n| n > 0)
+        }
         pb::tensor_shape_proto::dimension::Value::DimParam(_) => None,
     }
 }
@@ -246,7 +330,10 @@ fn zeros(input: &Spec, rows: usize) -> Matrix {
         Kind::Bool => Values::Bool(vec![false; count]),
         Kind::Text => Values::Text(vec![String::new(); count]),
     };
-    Matrix { columns: input.columns, values }
+    Matrix {
+        columns: input.columns,
+        values,
+    }
 }
 
 fn tensor(matrix: Matrix, rows: usize, rank: usize) -> TractResult<Tensor> {
@@ -268,7 +355,9 @@ fn shaped<T: Datum>(values: Vec<T>, shape: &[usize]) -> TractResult<Tensor> {
 fn matrix(output: &Tensor, rows: usize) -> Result<Matrix, String> {
     let shape = output.shape();
     if shape.first() != Some(&rows) {
-        return Err(format!("an output of shape {shape:?} has not one row for each of {rows} rows"));
+        return Err(format!(
+            "an output of shape {shape:?} has not one row for each of {rows} rows"
+        ));
     }
     let values = match output.datum_type() {
         DatumType::F32 => Values::F32(taken(output)?),
@@ -277,11 +366,16 @@ fn matrix(output: &Tensor, rows: usize) -> Result<Matrix, String> {
         DatumType::String => Values::Text(taken(output)?),
         DatumType::I64 => Values::I64(taken(output)?),
         other => {
-            let cast = output.cast_to::<i64>().map_err(|_| format!("an output is {other:?}, which has no place here"))?;
+            let cast = output
+                .cast_to::<i64>()
+                .map_err(|_| format!("an output is {other:?}, which has no place here"))?;
             Values::I64(taken(&cast)?)
         }
     };
-    Ok(Matrix { columns: shape[1..].iter().product(), values })
+    Ok(Matrix {
+        columns: shape[1..].iter().product(),
+        values,
+    })
 }
 
 fn taken<T: Datum + Clone>(output: &Tensor) -> Result<Vec<T>, String> {

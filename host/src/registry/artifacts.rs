@@ -14,13 +14,18 @@ pub struct Artifacts {
 
 /// SHA-256 in lower-case hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Artifacts {
     pub fn open(dir: &Path) -> Result<Artifacts> {
         fs::create_dir_all(dir).map_err(|error| failed("create", dir, &error))?;
-        Ok(Artifacts { dir: dir.to_owned() })
+        Ok(Artifacts {
+            dir: dir.to_owned(),
+        })
     }
 
     /// Keeps `bytes` under their digest. On disk when this returns; a crash leaves the whole file or none.
@@ -29,13 +34,17 @@ impl Artifacts {
         if fs::read(&path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(|error| failed("write to", &self.dir, &error))?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)
+            .map_err(|error| failed("write to", &self.dir, &error))?;
         file.write_all(bytes)
             .and_then(|()| file.as_file().sync_all())
             .map_err(|error| failed("write", &path, &error))?;
-        file.persist(&path).map_err(|error| failed("write", &path, &error.error))?;
+        file.persist(&path)
+            .map_err(|error| failed("write", &path, &error.error))?;
         // The name itself is on disk only when the folder is.
-        fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|error| failed("write to", &self.dir, &error))
+        fs::File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|error| failed("write to", &self.dir, &error))
     }
 
     /// Reads the file of that digest, and believes it only if it has it.

@@ -63,12 +63,18 @@ pub struct ServiceRecord {
 
 impl TransformEntry {
     pub(super) fn new(record: TransformRecord) -> TransformEntry {
-        TransformEntry { record, loaded: OnceLock::new() }
+        TransformEntry {
+            record,
+            loaded: OnceLock::new(),
+        }
     }
 
     /// `name@version`.
     pub fn id(&self) -> String {
-        format!("{}@{}", self.record.description.name, self.record.description.version)
+        format!(
+            "{}@{}",
+            self.record.description.name, self.record.description.version
+        )
     }
 
     pub(super) fn load(&self, engine: &Engine, artifacts: &Artifacts) -> Result<Transform> {
@@ -82,7 +88,10 @@ impl TransformEntry {
 
 impl ModelEntry {
     pub(super) fn new(record: ModelRecord) -> ModelEntry {
-        ModelEntry { record, loaded: OnceLock::new() }
+        ModelEntry {
+            record,
+            loaded: OnceLock::new(),
+        }
     }
 
     /// `name@number`.
@@ -96,7 +105,12 @@ impl ModelEntry {
         }
         let record = &self.record;
         let onnx = artifacts.get(&record.digest)?;
-        let loaded = model::load(&record.manifest.name, record.number, &onnx, record.manifest.clone())?;
+        let loaded = model::load(
+            &record.manifest.name,
+            record.number,
+            &onnx,
+            record.manifest.clone(),
+        )?;
         Ok(self.loaded.get_or_init(|| Arc::new(loaded)).clone())
     }
 }
@@ -118,36 +132,57 @@ impl Catalog {
 
     pub(super) fn add_model(&mut self, entry: ModelEntry) -> Arc<ModelEntry> {
         let entry = Arc::new(entry);
-        self.models.entry(entry.record.manifest.name.clone()).or_default().push(entry.clone());
+        self.models
+            .entry(entry.record.manifest.name.clone())
+            .or_default()
+            .push(entry.clone());
         entry
     }
 
     pub(super) fn add_service(&mut self, service: Service) -> Arc<Service> {
         let service = Arc::new(service);
-        self.services.entry(service.plan.definition.name.clone()).or_default().push(service.clone());
+        self.services
+            .entry(service.plan.definition.name.clone())
+            .or_default()
+            .push(service.clone());
         service
     }
 
     pub fn view(&self, name: &str) -> Result<&Arc<View>> {
-        self.views.get(name).ok_or_else(|| not_found("view", name, self.views.keys().cloned()))
+        self.views
+            .get(name)
+            .ok_or_else(|| not_found("view", name, self.views.keys().cloned()))
     }
 
     /// The service's version `number`, or its newest.
     pub fn service(&self, name: &str, number: Option<u32>) -> Result<&Arc<Service>> {
-        let versions =
-            self.services.get(name).ok_or_else(|| not_found("service", name, self.services.keys().cloned()))?;
+        let versions = self
+            .services
+            .get(name)
+            .ok_or_else(|| not_found("service", name, self.services.keys().cloned()))?;
         numbered(versions, number).ok_or_else(|| {
             let wanted = format!("{name}@{}", number.unwrap_or(0));
-            not_found("service version", &wanted, (1..=versions.len()).map(|number| format!("{name}@{number}")))
+            not_found(
+                "service version",
+                &wanted,
+                (1..=versions.len()).map(|number| format!("{name}@{number}")),
+            )
         })
     }
 
     /// The model's version `number`, or its newest.
     pub fn model(&self, name: &str, number: Option<u32>) -> Result<&Arc<ModelEntry>> {
-        let versions = self.models.get(name).ok_or_else(|| not_found("model", name, self.models.keys().cloned()))?;
+        let versions = self
+            .models
+            .get(name)
+            .ok_or_else(|| not_found("model", name, self.models.keys().cloned()))?;
         numbered(versions, number).ok_or_else(|| {
             let wanted = format!("{name}@{}", number.unwrap_or(0));
-            not_found("model version", &wanted, (1..=versions.len()).map(|number| format!("{name}@{number}")))
+            not_found(
+                "model version",
+                &wanted,
+                (1..=versions.len()).map(|number| format!("{name}@{number}")),
+            )
         })
     }
 
@@ -157,7 +192,13 @@ impl Catalog {
             None => (id, None),
             Some((name, number)) => match number.parse() {
                 Ok(number) => (name, Some(number)),
-                Err(_) => return Err(not_found("model version", id, self.models.values().flatten().map(|m| m.id()))),
+                Err(_) => {
+                    return Err(not_found(
+                        "model version",
+                        id,
+                        self.models.values().flatten().map(|m| m.id()),
+                    ));
+                }
             },
         };
         self.model(name, number)
@@ -166,20 +207,36 @@ impl Catalog {
     /// `name@version`: of a whole version that one, of a part of it the newest that begins so, without one the newest.
     pub fn transform(&self, id: &str) -> Result<&Arc<TransformEntry>> {
         let (name, version) = id.split_once('@').unwrap_or((id, "*"));
-        let versions =
-            self.transforms.get(name).ok_or_else(|| not_found("transform", name, self.transforms.keys().cloned()))?;
-        let wanted = if Version::parse(version).is_ok() { format!("={version}") } else { partial(version) };
+        let versions = self
+            .transforms
+            .get(name)
+            .ok_or_else(|| not_found("transform", name, self.transforms.keys().cloned()))?;
+        let wanted = if Version::parse(version).is_ok() {
+            format!("={version}")
+        } else {
+            partial(version)
+        };
         let known = || versions.keys().map(|version| format!("{name}@{version}"));
-        let wanted = VersionReq::parse(&wanted).map_err(|_| not_found("transform version", id, known()))?;
-        let found = versions.iter().rev().find(|(version, _)| wanted.matches(version));
-        found.map(|(_, entry)| entry).ok_or_else(|| not_found("transform version", id, known()))
+        let wanted =
+            VersionReq::parse(&wanted).map_err(|_| not_found("transform version", id, known()))?;
+        let found = versions
+            .iter()
+            .rev()
+            .find(|(version, _)| wanted.matches(version));
+        found
+            .map(|(_, entry)| entry)
+            .ok_or_else(|| not_found("transform version", id, known()))
     }
 }
 
 /// `1` and `1.2` as semver ranges that end with the part they name.
 fn partial(version: &str) -> String {
     let part = version.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if part { format!("~{version}") } else { version.to_owned() }
+    if part {
+        format!("~{version}")
+    } else {
+        version.to_owned()
+    }
 }
 
 fn numbered<T>(versions: &[T], number: Option<u32>) -> Option<&T> {
@@ -190,5 +247,9 @@ fn numbered<T>(versions: &[T], number: Option<u32>) -> Option<&T> {
 }
 
 fn not_found(kind: &'static str, name: &str, known: impl Iterator<Item = String>) -> Error {
-    Error::NotFound { kind, name: name.to_owned(), known: known.collect() }
+    Error::NotFound {
+        kind,
+        name: name.to_owned(),
+        known: known.collect(),
+    }
 }

@@ -7,7 +7,12 @@ use crate::service::{self, Definition, Parts, Pins, Service};
 impl Registry {
     /// Finds each name of the definition in the catalog.
     pub(super) fn pinned(&self, catalog: &Catalog, definition: &Definition) -> Result<Pins> {
-        let missing = |error: Error| Error::refused(format!("service \"{}\"", definition.name), error.to_string());
+        let missing = |error: Error| {
+            Error::refused(
+                format!("service \"{}\"", definition.name),
+                error.to_string(),
+            )
+        };
         for lookup in &definition.lookups {
             catalog.view(&lookup.view).map_err(missing)?;
         }
@@ -16,14 +21,20 @@ impl Registry {
             .iter()
             .map(|transform| {
                 let entry = catalog.transform(&transform.uses).map_err(missing)?;
-                Ok(service::Pin { id: entry.id(), digest: entry.record.digest.clone() })
+                Ok(service::Pin {
+                    id: entry.id(),
+                    digest: entry.record.digest.clone(),
+                })
             })
             .collect::<Result<_>>()?;
         let model = match &definition.model {
             None => None,
             Some(model) => {
                 let entry = catalog.model_by_id(&model.uses).map_err(missing)?;
-                Some(service::Pin { id: entry.id(), digest: entry.record.digest.clone() })
+                Some(service::Pin {
+                    id: entry.id(),
+                    digest: entry.record.digest.clone(),
+                })
             }
         };
         Ok(Pins { transforms, model })
@@ -37,12 +48,27 @@ impl Registry {
         });
         let views = views.collect::<Result<_>>()?;
         let transforms = record.pins.transforms.iter().map(|pin| {
-            catalog.transform(&pin.id)?.load(&self.engine, &self.artifacts)
+            catalog
+                .transform(&pin.id)?
+                .load(&self.engine, &self.artifacts)
         });
         let transforms = transforms.collect::<Result<_>>()?;
-        let model = record.pins.model.as_ref().map(|pin| catalog.model_by_id(&pin.id)?.load(&self.artifacts));
-        let parts = Parts { views, transforms, model: model.transpose()? };
+        let model = record
+            .pins
+            .model
+            .as_ref()
+            .map(|pin| catalog.model_by_id(&pin.id)?.load(&self.artifacts));
+        let parts = Parts {
+            views,
+            transforms,
+            model: model.transpose()?,
+        };
         let plan = service::resolve(record.definition, record.number, parts)?;
-        Ok(Service::new(plan, record.pins, record.registered_at, &self.metrics))
+        Ok(Service::new(
+            plan,
+            record.pins,
+            record.registered_at,
+            &self.metrics,
+        ))
     }
 }

@@ -25,7 +25,9 @@ impl<'s> Value<'_, 's> {
 
     fn wrong<T, E: de::Error>(self, found: impl fmt::Display) -> Result<T, E> {
         let wanted = wanted(self.field());
-        Err(self.state.refuse(format_args!("{found} stands where {wanted} belongs")))
+        Err(self
+            .state
+            .refuse(format_args!("{found} stands where {wanted} belongs")))
     }
 }
 
@@ -39,7 +41,10 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
                 set_json(self.state, self.index, raw.get())
             }
             DataType::One(_) => deserializer.deserialize_any(self),
-            DataType::Many(_) => deserializer.deserialize_any(List { state: self.state, index: self.index }),
+            DataType::Many(_) => deserializer.deserialize_any(List {
+                state: self.state,
+                index: self.index,
+            }),
         }
     }
 }
@@ -52,13 +57,19 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        if self.field().nullable { Ok(()) } else { self.wrong("null") }
+        if self.field().nullable {
+            Ok(())
+        } else {
+            self.wrong("null")
+        }
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
         match self.field().data_type {
             DataType::One(Scalar::Boolean) => {
-                self.state.rows.set_boolean(self.state.schema.slot(self.index), value);
+                self.state
+                    .rows
+                    .set_boolean(self.state.schema.slot(self.index), value);
                 Ok(())
             }
             _ => self.wrong(value),
@@ -69,7 +80,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         match self.field().data_type {
             DataType::One(Scalar::Integer) => {
                 check_range(self.state, self.index, value as f64, value)?;
-                self.state.rows.set_integer(self.state.schema.slot(self.index), value);
+                self.state
+                    .rows
+                    .set_integer(self.state.schema.slot(self.index), value);
                 Ok(())
             }
             DataType::One(Scalar::Float) => self.visit_f64(value as f64),
@@ -89,7 +102,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         match self.field().data_type {
             DataType::One(Scalar::Float) => {
                 check_range(self.state, self.index, value, value)?;
-                self.state.rows.set_float(self.state.schema.slot(self.index), value);
+                self.state
+                    .rows
+                    .set_float(self.state.schema.slot(self.index), value);
                 Ok(())
             }
             _ => self.wrong(value),
@@ -136,7 +151,9 @@ impl<'de> Visitor<'de> for List<'_, '_> {
         if field.nullable {
             return Ok(());
         }
-        Err(self.state.refuse(format_args!("null stands where {} belongs", wanted(field))))
+        Err(self
+            .state
+            .refuse(format_args!("null stands where {} belongs", wanted(field))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
@@ -144,9 +161,9 @@ impl<'de> Visitor<'de> for List<'_, '_> {
         self.state.rows.begin_list(slot);
         for item in 0.. {
             let index = self.index;
-            let more = self
-                .state
-                .at(format_args!("[{item}]"), |state| items.next_element_seed(Item { state, index }))?;
+            let more = self.state.at(format_args!("[{item}]"), |state| {
+                items.next_element_seed(Item { state, index })
+            })?;
             if more.is_none() {
                 break;
             }
@@ -171,7 +188,9 @@ impl Item<'_, '_> {
 
     fn wrong<T, E: de::Error>(self, found: impl fmt::Display) -> Result<T, E> {
         let wanted = self.scalar().name();
-        Err(self.state.refuse(format_args!("{found} stands where a {wanted} belongs")))
+        Err(self
+            .state
+            .refuse(format_args!("{found} stands where a {wanted} belongs")))
     }
 }
 
@@ -307,7 +326,9 @@ fn check_depth<E: de::Error>(state: &mut State<'_>, raw: &str) -> Result<(), E> 
         }
     }
     if deepest > JSON_DEPTH {
-        return Err(state.refuse(format_args!("nested {deepest} deep; {JSON_DEPTH} is the limit")));
+        return Err(state.refuse(format_args!(
+            "nested {deepest} deep; {JSON_DEPTH} is the limit"
+        )));
     }
     Ok(())
 }
@@ -320,8 +341,12 @@ fn check_range<E: de::Error>(
 ) -> Result<(), E> {
     let field = state.schema.field(index);
     match (field.minimum, field.maximum) {
-        (Some(low), _) if value < low => Err(state.refuse(format_args!("{shown} is under the minimum of {low}"))),
-        (_, Some(high)) if value > high => Err(state.refuse(format_args!("{shown} is over the maximum of {high}"))),
+        (Some(low), _) if value < low => {
+            Err(state.refuse(format_args!("{shown} is under the minimum of {low}")))
+        }
+        (_, Some(high)) if value > high => {
+            Err(state.refuse(format_args!("{shown} is over the maximum of {high}")))
+        }
         _ => Ok(()),
     }
 }
@@ -329,7 +354,9 @@ fn check_range<E: de::Error>(
 fn wanted(field: &Field) -> String {
     let null = if field.nullable { " or null" } else { "" };
     match field.data_type {
-        DataType::One(Scalar::Timestamp) => format!("a timestamp such as \"2013-01-01T05:15:00-05:00\"{null}"),
+        DataType::One(Scalar::Timestamp) => {
+            format!("a timestamp such as \"2013-01-01T05:15:00-05:00\"{null}")
+        }
         DataType::One(Scalar::Integer) => format!("an i64{null}"),
         DataType::One(Scalar::Text) => format!("text{null}"),
         data_type => format!("a {data_type}{null}"),

@@ -71,7 +71,10 @@ pub struct Vector {
 
 impl Place {
     pub fn column<'a>(&self, sources: &'a [Block]) -> Column<'a> {
-        Column { block: &sources[self.source], slot: self.slot }
+        Column {
+            block: &sources[self.source],
+            slot: self.slot,
+        }
     }
 }
 

@@ -36,11 +36,23 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn new(plan: Plan, pins: Pins, registered_at: jiff::Timestamp, metrics: &Metrics) -> Service {
+    pub fn new(
+        plan: Plan,
+        pins: Pins,
+        registered_at: jiff::Timestamp,
+        metrics: &Metrics,
+    ) -> Service {
         let metrics = metrics.service(&plan);
         let shape = Arc::new(shape(&plan, &pins));
         let preamble = preamble(&plan, &pins);
-        Service { plan, pins, registered_at, metrics, shape, preamble }
+        Service {
+            plan,
+            pins,
+            registered_at,
+            metrics,
+            shape,
+            preamble,
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -49,7 +61,11 @@ impl Service {
 }
 
 fn shape(plan: &Plan, pins: &Pins) -> Shape {
-    let request = Group { name: "request".to_owned(), schema: plan.request.clone(), lookup: false };
+    let request = Group {
+        name: "request".to_owned(),
+        schema: plan.request.clone(),
+        lookup: false,
+    };
     let steps = plan.steps.iter().map(|step| Group {
         name: step.alias.clone(),
         schema: step.columns.clone(),
@@ -59,7 +75,11 @@ fn shape(plan: &Plan, pins: &Pins) -> Shape {
         service: plan.definition.name.clone(),
         service_version: plan.number,
         model: pins.model.as_ref().map(|pin| pin.id.clone()),
-        transforms: pins.transforms.iter().map(|pin| format!("{} sha256:{}", pin.id, pin.digest)).collect(),
+        transforms: pins
+            .transforms
+            .iter()
+            .map(|pin| format!("{} sha256:{}", pin.id, pin.digest))
+            .collect(),
         groups: std::iter::once(request).chain(steps).collect(),
         vector: plan.vector.schema.names(),
     }

@@ -8,8 +8,8 @@ use super::{Definition, LookUp, LookUpDefinition, Step, StepKind, TransformDefin
 use crate::error::{Error, Result, listed};
 use crate::model::LoadedModel;
 use crate::schema::{DataType, Field, Scalar, Schema};
-use crate::transform::Transform;
 use crate::store::{ViewRows, key};
+use crate::transform::Transform;
 use crate::view::View;
 
 /// What the definition's names stand for, in its order.
@@ -22,14 +22,23 @@ pub struct Parts {
 /// Plans version `number` of a service, or says in a sentence why it cannot work.
 pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan> {
     let what = format!("service \"{}\"", definition.name);
-    let refuse = |reason: String| Error::Refused { what: what.clone(), reason };
+    let refuse = |reason: String| Error::Refused {
+        what: what.clone(),
+        reason,
+    };
     check_names(&definition).map_err(refuse)?;
     let request = definition.request.clone();
-    let event_time = definition.event_time.as_deref().map(|name| event_time(&request, name)).transpose();
+    let event_time = definition
+        .event_time
+        .as_deref()
+        .map(|name| event_time(&request, name))
+        .transpose();
     let event_time = event_time.map_err(refuse)?;
 
     let mut nodes = nodes(&definition, &parts).map_err(refuse)?;
-    let mut known = Known { sources: vec![(String::new(), request.clone())] };
+    let mut known = Known {
+        sources: vec![(String::new(), request.clone())],
+    };
     let mut steps = Vec::with_capacity(nodes.len());
     while !nodes.is_empty() {
         // A definition's own order is kept where it can be: the first node whose sources are all there goes next.
@@ -39,7 +48,9 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
         };
         let node = nodes.remove(ready);
         let step = node.step(&known).map_err(refuse)?;
-        known.sources.push((step.alias.clone(), step.columns.clone()));
+        known
+            .sources
+            .push((step.alias.clone(), step.columns.clone()));
         steps.push(step);
     }
 
@@ -47,28 +58,58 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
     let mut places = Vec::with_capacity(names.len());
     let mut fields = Vec::with_capacity(names.len());
     for name in &names {
-        let (place, field) = known.find(name).map_err(|reason| refuse(format!("feature \"{name}\": {reason}")))?;
-        fields.push(Field { name: name.clone(), ..field.clone() });
+        let (place, field) = known
+            .find(name)
+            .map_err(|reason| refuse(format!("feature \"{name}\": {reason}")))?;
+        fields.push(Field {
+            name: name.clone(),
+            ..field.clone()
+        });
         places.push(place);
     }
-    let vector = Vector { schema: Schema::new(fields), places };
+    let vector = Vector {
+        schema: Schema::new(fields),
+        places,
+    };
     let model = match parts.model {
-        None if definition.output.is_some() => return Err(refuse("it has an [output] but no [model]".to_owned())),
+        None if definition.output.is_some() => {
+            return Err(refuse("it has an [output] but no [model]".to_owned()));
+        }
         None => None,
         Some(model) => {
             model.check_features(&vector.schema).map_err(refuse)?;
-            let wanted = definition.output.as_ref().map(|output| output.score.as_str());
+            let wanted = definition
+                .output
+                .as_ref()
+                .map(|output| output.score.as_str());
             let score = model.score_output(wanted).map_err(refuse)?;
             Some(PlannedModel { model, score })
         }
     };
-    Ok(Plan { definition, number, request, event_time, steps, vector, model })
+    Ok(Plan {
+        definition,
+        number,
+        request,
+        event_time,
+        steps,
+        vector,
+        model,
+    })
 }
 
 /// A look-up or a transform, not yet placed.
 enum Node<'a> {
-    LookUp { alias: &'a str, definition: &'a LookUpDefinition, view: &'a Arc<View>, rows: &'a Arc<dyn ViewRows> },
-    Transform { alias: &'a str, definition: &'a TransformDefinition, transform: &'a Transform },
+    LookUp {
+        alias: &'a str,
+        definition: &'a LookUpDefinition,
+        view: &'a Arc<View>,
+        rows: &'a Arc<dyn ViewRows>,
+    },
+    Transform {
+        alias: &'a str,
+        definition: &'a TransformDefinition,
+        transform: &'a Transform,
+    },
 }
 
 /// The sources there are so far: the request, then each step, with its columns.
@@ -81,17 +122,32 @@ impl Known {
     fn find(&self, name: &str) -> Result<(Place, &Field), String> {
         let (alias, column) = name.split_once('.').unwrap_or(("", name));
         let Some(source) = self.sources.iter().position(|(known, _)| known == alias) else {
-            let aliases: Vec<String> = self.sources[1..].iter().map(|(alias, _)| alias.clone()).collect();
-            return Err(format!("there is no look-up or transform \"{alias}\"; {}", listed("look-up or transform", &aliases)));
+            let aliases: Vec<String> = self.sources[1..]
+                .iter()
+                .map(|(alias, _)| alias.clone())
+                .collect();
+            return Err(format!(
+                "there is no look-up or transform \"{alias}\"; {}",
+                listed("look-up or transform", &aliases)
+            ));
         };
         let schema = &self.sources[source].1;
         match schema.position(column) {
-            Some(index) => Ok((Place { source, slot: schema.slot(index) }, schema.field(index))),
+            Some(index) => Ok((
+                Place {
+                    source,
+                    slot: schema.slot(index),
+                },
+                schema.field(index),
+            )),
             None if source == 0 => Err(format!(
                 "there is no request field \"{column}\"; {}",
                 listed("request field", &schema.names())
             )),
-            None => Err(format!("\"{alias}\" has no column \"{column}\"; {}", listed("column", &schema.names()))),
+            None => Err(format!(
+                "\"{alias}\" has no column \"{column}\"; {}",
+                listed("column", &schema.names())
+            )),
         }
     }
 
@@ -111,7 +167,10 @@ impl Known {
                 "nothing is bound to it and nothing has its name; bind it: {}",
                 listed("column", &self.all_names())
             )),
-            several => Err(format!("nothing is bound to it and several have its name; bind one: {}", several.join(", "))),
+            several => Err(format!(
+                "nothing is bound to it and several have its name; bind one: {}",
+                several.join(", ")
+            )),
         }
     }
 
@@ -119,7 +178,13 @@ impl Known {
         self.sources
             .iter()
             .flat_map(|(alias, schema)| {
-                schema.names().into_iter().map(move |name| if alias.is_empty() { name } else { format!("{alias}.{name}") })
+                schema.names().into_iter().map(move |name| {
+                    if alias.is_empty() {
+                        name
+                    } else {
+                        format!("{alias}.{name}")
+                    }
+                })
             })
             .collect()
     }
@@ -149,15 +214,19 @@ impl Node<'_> {
         };
         match self {
             Node::LookUp { definition, .. } => !definition.key.iter().any(|name| waits_for(name)),
-            Node::Transform { alias, definition, transform } => {
-                transform.description().inputs.fields().iter().all(|input| match definition.bind.get(&input.name) {
+            Node::Transform {
+                alias,
+                definition,
+                transform,
+            } => transform.description().inputs.fields().iter().all(|input| {
+                match definition.bind.get(&input.name) {
                     Some(name) => !waits_for(name),
                     None if known.sources[0].1.position(&input.name).is_some() => true,
-                    None => !open
-                        .iter()
-                        .any(|node| node.alias() != *alias && node.columns().position(&input.name).is_some()),
-                })
-            }
+                    None => !open.iter().any(|node| {
+                        node.alias() != *alias && node.columns().position(&input.name).is_some()
+                    }),
+                }
+            }),
         }
     }
 
@@ -165,45 +234,89 @@ impl Node<'_> {
         let columns = self.columns();
         let alias = self.alias().to_owned();
         match self {
-            Node::LookUp { definition, view, rows, .. } => {
+            Node::LookUp {
+                definition,
+                view,
+                rows,
+                ..
+            } => {
                 let here = |reason| format!("look-up \"{alias}\": {reason}");
                 if definition.key.len() != view.key.len() {
-                    let reason = format!("view \"{}\" has the key ({})", view.name, view.key.join(", "));
-                    return Err(here(format!("{reason}, but {} is given", definition.key.join(", "))));
+                    let reason = format!(
+                        "view \"{}\" has the key ({})",
+                        view.name,
+                        view.key.join(", ")
+                    );
+                    return Err(here(format!(
+                        "{reason}, but {} is given",
+                        definition.key.join(", ")
+                    )));
                 }
                 let mut inputs = Vec::new();
                 let mut key = Vec::new();
                 for (name, column) in definition.key.iter().zip(&view.key) {
-                    let (place, field) = known.find(name).map_err(|reason| here(format!("key \"{name}\": {reason}")))?;
-                    let wanted = view.columns.position(column).map(|index| view.columns.field(index).data_type);
+                    let (place, field) = known
+                        .find(name)
+                        .map_err(|reason| here(format!("key \"{name}\": {reason}")))?;
+                    let wanted = view
+                        .columns
+                        .position(column)
+                        .map(|index| view.columns.field(index).data_type);
                     if wanted != Some(field.data_type) {
                         let wanted = wanted.map_or_else(String::new, |wanted| wanted.to_string());
                         let found = field.data_type;
-                        return Err(here(format!("key \"{name}\" is {found}, but the view's \"{column}\" is {wanted}")));
+                        return Err(here(format!(
+                            "key \"{name}\" is {found}, but the view's \"{column}\" is {wanted}"
+                        )));
                     }
                     key.push(key::Part::at(place.slot));
                     inputs.push(place);
                 }
                 let max_age = definition.max_age.map(super::Age::micros);
-                let lookup = LookUp { view: (*view).clone(), rows: (*rows).clone(), key, max_age };
-                Ok(Step { alias, kind: StepKind::LookUp(lookup), inputs, columns })
+                let lookup = LookUp {
+                    view: (*view).clone(),
+                    rows: (*rows).clone(),
+                    key,
+                    max_age,
+                };
+                Ok(Step {
+                    alias,
+                    kind: StepKind::LookUp(lookup),
+                    inputs,
+                    columns,
+                })
             }
-            Node::Transform { definition, transform, .. } => {
+            Node::Transform {
+                definition,
+                transform,
+                ..
+            } => {
                 let wanted = &transform.description().inputs;
-                if let Some(name) = definition.bind.keys().find(|name| wanted.position(name).is_none()) {
+                if let Some(name) = definition
+                    .bind
+                    .keys()
+                    .find(|name| wanted.position(name).is_none())
+                {
                     let names = listed("input", &wanted.names());
-                    return Err(format!("transform \"{alias}\" has no input \"{name}\" to bind; {names}"));
+                    return Err(format!(
+                        "transform \"{alias}\" has no input \"{name}\" to bind; {names}"
+                    ));
                 }
                 let mut inputs = Vec::new();
                 for input in wanted.fields() {
-                    let here = |reason| format!("transform \"{alias}\", input \"{}\": {reason}", input.name);
+                    let here = |reason| {
+                        format!("transform \"{alias}\", input \"{}\": {reason}", input.name)
+                    };
                     let name = match definition.bind.get(&input.name) {
                         Some(name) => name.clone(),
                         None => known.by_name(&input.name).map_err(here)?,
                     };
                     let (place, field) = known.find(&name).map_err(here)?;
                     if field.data_type != input.data_type {
-                        return Err(here(format!("it is {}, but {name} is {}", input.data_type, field.data_type)));
+                        return Err(here(format!(
+                            "it is {}, but {name} is {}",
+                            input.data_type, field.data_type
+                        )));
                     }
                     if field.nullable && !input.nullable {
                         return Err(here(format!(
@@ -213,34 +326,55 @@ impl Node<'_> {
                     }
                     inputs.push(place);
                 }
-                Ok(Step { alias, kind: StepKind::Transform((*transform).clone()), inputs, columns })
+                Ok(Step {
+                    alias,
+                    kind: StepKind::Transform((*transform).clone()),
+                    inputs,
+                    columns,
+                })
             }
         }
     }
 }
 
 fn nodes<'a>(definition: &'a Definition, parts: &'a Parts) -> Result<Vec<Node<'a>>, String> {
-    let lookups = definition.lookups.iter().zip(&parts.views).map(|(definition, (view, rows))| Node::LookUp {
-        alias: definition.alias.as_deref().unwrap_or(&definition.view),
-        definition,
-        view,
-        rows,
-    });
-    let transforms = definition.transforms.iter().zip(&parts.transforms).map(|(definition, transform)| {
-        Node::Transform {
-            alias: definition.alias.as_deref().unwrap_or(&transform.name().name),
+    let lookups = definition
+        .lookups
+        .iter()
+        .zip(&parts.views)
+        .map(|(definition, (view, rows))| Node::LookUp {
+            alias: definition.alias.as_deref().unwrap_or(&definition.view),
             definition,
-            transform,
-        }
-    });
+            view,
+            rows,
+        });
+    let transforms =
+        definition
+            .transforms
+            .iter()
+            .zip(&parts.transforms)
+            .map(|(definition, transform)| Node::Transform {
+                alias: definition
+                    .alias
+                    .as_deref()
+                    .unwrap_or(&transform.name().name),
+                definition,
+                transform,
+            });
     let nodes: Vec<Node> = lookups.chain(transforms).collect();
     let mut seen = BTreeSet::new();
     for node in &nodes {
         if node.alias().is_empty() || node.alias().contains('.') {
-            return Err(format!("\"{}\" cannot be a name: it is empty or has a dot", node.alias()));
+            return Err(format!(
+                "\"{}\" cannot be a name: it is empty or has a dot",
+                node.alias()
+            ));
         }
         if !seen.insert(node.alias()) {
-            return Err(format!("two look-ups or transforms are named \"{}\"; give one another name with `as`", node.alias()));
+            return Err(format!(
+                "two look-ups or transforms are named \"{}\"; give one another name with `as`",
+                node.alias()
+            ));
         }
     }
     Ok(nodes)
@@ -251,16 +385,22 @@ fn check_names(definition: &Definition) -> Result<(), String> {
     if definition.request.is_empty() {
         return Err("its [request] has no fields".to_owned());
     }
-    crate::schema::named::check(&definition.request).map_err(|reason| format!("in its [request], {reason}"))
+    crate::schema::named::check(&definition.request)
+        .map_err(|reason| format!("in its [request], {reason}"))
 }
 
 fn event_time(request: &Schema, name: &str) -> Result<crate::schema::Slot, String> {
     let Some(index) = request.position(name) else {
-        return Err(format!("event_time \"{name}\" is no request field; {}", listed("request field", &request.names())));
+        return Err(format!(
+            "event_time \"{name}\" is no request field; {}",
+            listed("request field", &request.names())
+        ));
     };
     let field = request.field(index);
     if field.data_type != DataType::One(Scalar::Timestamp) || field.nullable {
-        return Err(format!("event_time \"{name}\" must be a timestamp that is never null"));
+        return Err(format!(
+            "event_time \"{name}\" must be a timestamp that is never null"
+        ));
     }
     Ok(request.slot(index))
 }
@@ -268,10 +408,17 @@ fn event_time(request: &Schema, name: &str) -> Result<crate::schema::Slot, Strin
 /// Says which nodes wait for one another.
 fn stuck(nodes: &[Node]) -> String {
     let aliases: Vec<&str> = nodes.iter().map(Node::alias).collect();
-    format!("{} wait for one another in a cycle; break it by binding one of them to something else", aliases.join(", "))
+    format!(
+        "{} wait for one another in a cycle; break it by binding one of them to something else",
+        aliases.join(", ")
+    )
 }
 
-fn feature_names(definition: &Definition, parts: &Parts, steps: &[Step]) -> Result<Vec<String>, String> {
+fn feature_names(
+    definition: &Definition,
+    parts: &Parts,
+    steps: &[Step],
+) -> Result<Vec<String>, String> {
     let names: Vec<String> = match (&parts.model, &definition.features) {
         (Some(_), Some(_)) => {
             return Err("it has both a [model] and features; the model's manifest says which features it wants".to_owned());
@@ -281,11 +428,18 @@ fn feature_names(definition: &Definition, parts: &Parts, steps: &[Step]) -> Resu
         (None, None) => steps
             .iter()
             .filter(|step| matches!(step.kind, StepKind::Transform(_)))
-            .flat_map(|step| step.columns.names().into_iter().map(|name| format!("{}.{name}", step.alias)))
+            .flat_map(|step| {
+                step.columns
+                    .names()
+                    .into_iter()
+                    .map(|name| format!("{}.{name}", step.alias))
+            })
             .collect(),
     };
     if names.is_empty() {
-        return Err("it has no features: give it a transform, `features = [\"…\"]` or a [model]".to_owned());
+        return Err(
+            "it has no features: give it a transform, `features = [\"…\"]` or a [model]".to_owned(),
+        );
     }
     let mut seen = BTreeSet::new();
     match names.iter().find(|name| !seen.insert(*name)) {

@@ -329,7 +329,7 @@ mod tests {
             std::hint::black_box(builder);
         }
         println!(
-            "decoding {} bytes: {:?} a row",
+            "decoding {} bytes: {:?} of CPU a row",
             bytes.len(),
             start.elapsed() / rows
         );

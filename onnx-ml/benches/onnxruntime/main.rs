@@ -29,7 +29,10 @@ fn main() {
             return;
         }
     };
-    println!("ONNX Runtime {}; µs of CPU time a call, one thread", runtime.version);
+    println!(
+        "ONNX Runtime {}; µs of CPU time a call, one thread",
+        runtime.version
+    );
     println!(
         "{:<34} {:>5} {:>10} {:>10} {:>7} {:>10} {:>9} {:>9}",
         "model", "rows", "ort", "direct", "ratio", "tract", "reads", "same bits"
@@ -41,10 +44,18 @@ fn main() {
         (500, 8, false, true),
         (100, 12, true, false),
     ] {
-        let kind = if classifier { "classifier" } else { "regressor" };
+        let kind = if classifier {
+            "classifier"
+        } else {
+            "regressor"
+        };
         let shape = if ragged { "ragged to" } else { "depth" };
         let name = format!("{trees} trees, {shape} {depth}, {kind}");
-        compare(&runtime, &name, &models::forest(trees, depth, ragged, classifier));
+        compare(
+            &runtime,
+            &name,
+            &models::forest(trees, depth, ragged, classifier),
+        );
     }
     load_time();
 }
@@ -52,8 +63,14 @@ fn main() {
 fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProto) {
     let bytes = proto.encode_to_vec();
     let predictor = fast_path(proto).expect("a model of one tree operator");
-    let outputs: Vec<String> = predictor.outputs().iter().map(|(name, _)| name.clone()).collect();
-    let session = runtime.session(&bytes, predictor.input(), &outputs).expect("a session");
+    let outputs: Vec<String> = predictor
+        .outputs()
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
+    let session = runtime
+        .session(&bytes, predictor.input(), &outputs)
+        .expect("a session");
     let plan = plan(proto).expect("a plan");
     let data = models::rows(1000, &mut Random(7));
     let columns = predictor.columns();
@@ -67,25 +84,47 @@ fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProt
         let (mut theirs, mut ours) = (vec![], Scores::default());
         let mut same = 0;
         for i in 0..1000 / rows {
-            session.run(rows, batch(i), columns, &mut theirs).expect("a run");
+            session
+                .run(rows, batch(i), columns, &mut theirs)
+                .expect("a run");
             predictor.run(rows, batch(i), &mut ours).expect("a run");
-            same += theirs.iter().zip(&ours.values).filter(|(a, b)| a.to_bits() == b.to_bits()).count();
+            same += theirs
+                .iter()
+                .zip(&ours.values)
+                .filter(|(a, b)| a.to_bits() == b.to_bits())
+                .count();
         }
         let same = same as f64 / (1000 * columns) as f64;
         let tensors: Vec<TValue> = (0..1000 / rows)
-            .map(|i| Tensor::from_shape(&[rows, FEATURES], batch(i)).expect("a tensor").into_tvalue())
+            .map(|i| {
+                Tensor::from_shape(&[rows, FEATURES], batch(i))
+                    .expect("a tensor")
+                    .into_tvalue()
+            })
             .collect();
         let reads = Reads::new(&predictor, facts.trees, facts.tree_nodes / facts.trees);
         let mut timed = [f64::MAX; 4];
         // Rounds of all four in turn, and the best of each: neighbours on the machine disturb all alike.
         for _ in 0..7 {
             let times = [
-                time(|i| session.run(rows, batch(i), columns, &mut theirs).expect("a run")),
+                time(|i| {
+                    session
+                        .run(rows, batch(i), columns, &mut theirs)
+                        .expect("a run")
+                }),
                 time(|i| predictor.run(rows, batch(i), &mut ours).expect("a run")),
-                time(|i| drop(black_box(plan.run(tvec!(tensors[i % tensors.len()].clone())).expect("a run")))),
+                time(|i| {
+                    drop(black_box(
+                        plan.run(tvec!(tensors[i % tensors.len()].clone()))
+                            .expect("a run"),
+                    ))
+                }),
                 time(|i| drop(black_box(reads.rows(i, rows)))),
             ];
-            timed.iter_mut().zip(times).for_each(|(best, time)| *best = best.min(time));
+            timed
+                .iter_mut()
+                .zip(times)
+                .for_each(|(best, time)| *best = best.min(time));
         }
         let [ort, direct, tract, reads] = timed;
         println!(
@@ -139,7 +178,10 @@ impl Reads {
             }
             places
         };
-        Reads { memory: vec![1; words], places: (0..64).map(|_| path(&mut random)).collect() }
+        Reads {
+            memory: vec![1; words],
+            places: (0..64).map(|_| path(&mut random)).collect(),
+        }
     }
 
     fn rows(&self, first: usize, rows: usize) -> u64 {
@@ -154,7 +196,11 @@ impl Reads {
 }
 
 fn plan(proto: &tract_onnx::pb::ModelProto) -> TractResult<Arc<TypedRunnableModel>> {
-    onnx().parse(proto, None)?.model.into_optimized()?.into_runnable()
+    onnx()
+        .parse(proto, None)?
+        .model
+        .into_optimized()?
+        .into_runnable()
 }
 
 /// From the bytes of a file to something that scores.
@@ -162,10 +208,28 @@ fn load_time() {
     let bytes = models::forest(500, 8, false, true).encode_to_vec();
     let decode = || tract_onnx::pb::ModelProto::decode(&bytes[..]).expect("a model");
     let ms = |call: &dyn Fn()| {
-        (0..5).map(|_| { let start = ThreadTime::now(); call(); start.elapsed().as_secs_f64() * 1e3 }).fold(f64::MAX, f64::min)
+        (0..5)
+            .map(|_| {
+                let start = ThreadTime::now();
+                call();
+                start.elapsed().as_secs_f64() * 1e3
+            })
+            .fold(f64::MAX, f64::min)
     };
-    println!("\nloading 500 trees of depth 8 ({:.1} MB), ms of CPU time, the file's bytes to a first score", bytes.len() as f64 / 1e6);
-    println!("  decoding the file alone   {:6.1}", ms(&|| drop(black_box(decode()))));
-    println!("  direct path               {:6.1}", ms(&|| drop(black_box(fast_path(&decode()).expect("trees")))));
-    println!("  tract's plan              {:6.1}", ms(&|| drop(black_box(plan(&decode()).expect("a plan")))));
+    println!(
+        "\nloading 500 trees of depth 8 ({:.1} MB), ms of CPU time, the file's bytes to a first score",
+        bytes.len() as f64 / 1e6
+    );
+    println!(
+        "  decoding the file alone   {:6.1}",
+        ms(&|| drop(black_box(decode())))
+    );
+    println!(
+        "  direct path               {:6.1}",
+        ms(&|| drop(black_box(fast_path(&decode()).expect("trees"))))
+    );
+    println!(
+        "  tract's plan              {:6.1}",
+        ms(&|| drop(black_box(plan(&decode()).expect("a plan"))))
+    );
 }

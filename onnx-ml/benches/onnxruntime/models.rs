@@ -4,8 +4,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
+    TypeProto, ValueInfoProto, type_proto,
 };
 
 /// Columns of a row.
@@ -67,7 +67,10 @@ pub fn forest(trees: usize, depth: u32, ragged: bool, classifier: bool) -> Model
         ints("nodes_truenodeids", t.yes),
         ints("nodes_falsenodeids", t.no),
         floats("nodes_values", t.value),
-        AttributeProto { strings: t.mode, ..attribute("nodes_modes", AttributeType::Strings) },
+        AttributeProto {
+            strings: t.mode,
+            ..attribute("nodes_modes", AttributeType::Strings)
+        },
         ints(&format!("{prefix}_treeids"), t.leaf_tree),
         ints(&format!("{prefix}_nodeids"), t.leaf_node),
         ints(&format!("{prefix}_ids"), vec![0; n]),
@@ -76,13 +79,23 @@ pub fn forest(trees: usize, depth: u32, ragged: bool, classifier: bool) -> Model
     let mut outputs = vec!["scores".to_string()];
     if classifier {
         attributes.push(ints("classlabels_int64s", vec![0, 1]));
-        let logistic = AttributeProto { s: b"LOGISTIC".to_vec(), ..attribute("post_transform", AttributeType::String) };
+        let logistic = AttributeProto {
+            s: b"LOGISTIC".to_vec(),
+            ..attribute("post_transform", AttributeType::String)
+        };
         attributes.push(logistic);
         outputs.insert(0, "label".into());
     } else {
-        attributes.push(AttributeProto { i: 1, ..attribute("n_targets", AttributeType::Int) });
+        attributes.push(AttributeProto {
+            i: 1,
+            ..attribute("n_targets", AttributeType::Int)
+        });
     }
-    let op = if classifier { "TreeEnsembleClassifier" } else { "TreeEnsembleRegressor" };
+    let op = if classifier {
+        "TreeEnsembleClassifier"
+    } else {
+        "TreeEnsembleRegressor"
+    };
     let node = NodeProto {
         input: vec!["x".into()],
         output: outputs.clone(),
@@ -104,7 +117,10 @@ pub fn forest(trees: usize, depth: u32, ragged: bool, classifier: bool) -> Model
         output: infos,
         ..Default::default()
     };
-    let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.into(), version };
+    let opset = |domain: &str, version| OperatorSetIdProto {
+        domain: domain.into(),
+        version,
+    };
     ModelProto {
         ir_version: 8,
         opset_import: vec![opset("", 17), opset("ai.onnx.ml", 3)],
@@ -113,16 +129,32 @@ pub fn forest(trees: usize, depth: u32, ragged: bool, classifier: bool) -> Model
     }
 }
 
-fn grow(t: &mut Trees, tree: i64, next: &mut i64, depth: u32, left: u32, ragged: bool, random: &mut Random) {
+fn grow(
+    t: &mut Trees,
+    tree: i64,
+    next: &mut i64,
+    depth: u32,
+    left: u32,
+    ragged: bool,
+    random: &mut Random,
+) {
     let at = t.feature.len();
     let id = *next;
     *next += 1;
     let leaf = left == 0 || (ragged && depth - left > 2 && random.next() % 5 == 0);
     t.tree.push(tree);
     t.node.push(id);
-    t.feature.push(if leaf { 0 } else { (random.next() % FEATURES as u64) as i64 });
+    t.feature.push(if leaf {
+        0
+    } else {
+        (random.next() % FEATURES as u64) as i64
+    });
     t.value.push(if leaf { 0.0 } else { random.float() * 0.8 });
-    t.mode.push(if leaf { b"LEAF".to_vec() } else { b"BRANCH_LEQ".to_vec() });
+    t.mode.push(if leaf {
+        b"LEAF".to_vec()
+    } else {
+        b"BRANCH_LEQ".to_vec()
+    });
     t.yes.push(0);
     t.no.push(0);
     if leaf {
@@ -138,15 +170,25 @@ fn grow(t: &mut Trees, tree: i64, next: &mut i64, depth: u32, left: u32, ragged:
 }
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: kind as i32, ..Default::default() }
+    AttributeProto {
+        name: name.into(),
+        r#type: kind as i32,
+        ..Default::default()
+    }
 }
 
 fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
-    AttributeProto { ints, ..attribute(name, AttributeType::Ints) }
+    AttributeProto {
+        ints,
+        ..attribute(name, AttributeType::Ints)
+    }
 }
 
 fn floats(name: &str, floats: Vec<f32>) -> AttributeProto {
-    AttributeProto { floats, ..attribute(name, AttributeType::Floats) }
+    AttributeProto {
+        floats,
+        ..attribute(name, AttributeType::Floats)
+    }
 }
 
 fn value(name: &str, kind: DataType, dims: &[Option<i64>]) -> ValueInfoProto {
@@ -157,8 +199,20 @@ fn value(name: &str, kind: DataType, dims: &[Option<i64>]) -> ValueInfoProto {
         }),
         ..Default::default()
     };
-    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
-    let tensor = type_proto::Tensor { elem_type: kind as i32, shape: Some(shape) };
-    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
-    ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
+    let shape = TensorShapeProto {
+        dim: dims.iter().map(dim).collect(),
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: kind as i32,
+        shape: Some(shape),
+    };
+    let kind = TypeProto {
+        value: Some(type_proto::Value::TensorType(tensor)),
+        ..Default::default()
+    };
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(kind),
+        ..Default::default()
+    }
 }

@@ -59,7 +59,13 @@ struct Ordered<T> {
     above: u32,
 }
 
-fn ordered<T: Number>(test: Test, threshold: T, nan_true: bool, yes: u32, no: u32) -> Option<Ordered<T>> {
+fn ordered<T: Number>(
+    test: Test,
+    threshold: T,
+    nan_true: bool,
+    yes: u32,
+    no: u32,
+) -> Option<Ordered<T>> {
     let (threshold, swap) = match test {
         Test::Le => (threshold, false),
         Test::Lt => (threshold.below(), false),
@@ -68,10 +74,20 @@ fn ordered<T: Number>(test: Test, threshold: T, nan_true: bool, yes: u32, no: u3
         Test::Eq | Test::Ne => return None,
     };
     if !swap {
-        return Some(Ordered { threshold, nan_at_most: nan_true, at_most: yes, above: no });
+        return Some(Ordered {
+            threshold,
+            nan_at_most: nan_true,
+            at_most: yes,
+            above: no,
+        });
     }
     // A missing value fails the test and takes the false child unless told otherwise; swapped, that is at-most.
-    Some(Ordered { threshold, nan_at_most: !nan_true, at_most: no, above: yes })
+    Some(Ordered {
+        threshold,
+        nan_at_most: !nan_true,
+        at_most: no,
+        above: yes,
+    })
 }
 
 impl<T: Number> Compact<T> {
@@ -109,14 +125,21 @@ impl<T: Number> Compact<T> {
         root: u32,
         queue: &mut std::collections::VecDeque<(u32, u32, u32)>,
     ) -> Option<()> {
-        let empty = Node { key: T::default(), word: 0 };
+        let empty = Node {
+            key: T::default(),
+            word: 0,
+        };
         self.nodes.push(empty);
         if self.nodes.len() % 2 == 0 {
             self.nodes.push(empty);
         }
         let root_slot = self.nodes.len() as u32;
         self.nodes.push(empty);
-        let mut tree = Tree { root: root_slot, deepest: 0, shallowest: u32::MAX };
+        let mut tree = Tree {
+            root: root_slot,
+            deepest: 0,
+            shallowest: u32::MAX,
+        };
         queue.push_back((root, root_slot, 0));
         while let Some((at, slot, depth)) = queue.pop_front() {
             let node = match raw.nodes[at as usize] {
@@ -128,9 +151,19 @@ impl<T: Number> Compact<T> {
                     if key.is_nan() {
                         return None;
                     }
-                    Node { key, word: slot << (self.bits + 1) | self.features as u32 }
+                    Node {
+                        key,
+                        word: slot << (self.bits + 1) | self.features as u32,
+                    }
                 }
-                RawNode::Branch { feature, test, threshold, nan_true, yes, no } => {
+                RawNode::Branch {
+                    feature,
+                    test,
+                    threshold,
+                    nan_true,
+                    yes,
+                    no,
+                } => {
                     let o = ordered(test, T::from_f64(threshold), nan_true, yes, no)?;
                     let child = self.nodes.len() as u32;
                     self.nodes.extend([empty, empty]);
@@ -138,7 +171,10 @@ impl<T: Number> Compact<T> {
                     queue.push_back((o.above, child + 1, depth + 1));
                     self.nan_true |= o.nan_at_most;
                     let nan = (o.nan_at_most as u32) << self.bits;
-                    Node { key: o.threshold, word: child << (self.bits + 1) | nan | feature }
+                    Node {
+                        key: o.threshold,
+                        word: child << (self.bits + 1) | nan | feature,
+                    }
                 }
             };
             self.nodes[slot as usize] = node;
@@ -187,7 +223,11 @@ impl<T: Number> Compact<T> {
         }
     }
 
-    fn trees_of_row<const FB: u32, const NAN: bool>(&self, row: &[T], mut visit: impl FnMut(usize, T)) {
+    fn trees_of_row<const FB: u32, const NAN: bool>(
+        &self,
+        row: &[T],
+        mut visit: impl FnMut(usize, T),
+    ) {
         let mut first = 0;
         let mut groups = self.trees.chunks_exact(LANES);
         for group in &mut groups {
@@ -212,11 +252,20 @@ impl<T: Number> Compact<T> {
         }
     }
 
-    fn rows_of_trees<const FB: u32, const NAN: bool>(&self, chunks: &[T], mut visit: impl FnMut(usize, usize, T)) {
+    fn rows_of_trees<const FB: u32, const NAN: bool>(
+        &self,
+        chunks: &[T],
+        mut visit: impl FnMut(usize, usize, T),
+    ) {
         for (t, tree) in self.trees.iter().enumerate() {
             for (c, chunk) in chunks.chunks_exact(self.row_len() * LANES).enumerate() {
                 let mut at = [tree.root; LANES];
-                self.descend::<FB, NAN, LANES, LANES>(chunk, &mut at, tree.shallowest, tree.deepest);
+                self.descend::<FB, NAN, LANES, LANES>(
+                    chunk,
+                    &mut at,
+                    tree.shallowest,
+                    tree.deepest,
+                );
                 for (lane, &leaf) in at.iter().enumerate() {
                     visit(t, c * LANES + lane, self.key(leaf));
                 }
@@ -249,7 +298,11 @@ impl<T: Number> Compact<T> {
 
     #[inline(always)]
     #[allow(unsafe_code)]
-    fn step<const FB: u32, const NAN: bool, const N: usize, const STRIDE: usize>(&self, rows: &[T], at: &mut [u32; N]) {
+    fn step<const FB: u32, const NAN: bool, const N: usize, const STRIDE: usize>(
+        &self,
+        rows: &[T],
+        at: &mut [u32; N],
+    ) {
         for (lane, at) in at.iter_mut().enumerate() {
             let lane = if STRIDE == 1 { 0 } else { lane };
             // SAFETY: `at` starts at a root and moves only by words of this layout, so by the invariant of `Compact`

@@ -48,7 +48,9 @@ impl<T: Number> Ensemble<T> {
             None => Layout::General(General::new(raw, &keys)),
         };
         let mut reached = vec![false; raw.targets];
-        raw.weights.iter().for_each(|w| reached[w.target as usize] = true);
+        raw.weights
+            .iter()
+            .for_each(|w| reached[w.target as usize] = true);
         Ok(Ensemble {
             layout,
             leaves,
@@ -82,10 +84,18 @@ impl<T: Number> Ensemble<T> {
             "the trees read {} features, a row has {columns}",
             self.features
         );
-        ensure!(Some(data.len()) == rows.checked_mul(columns), "{rows} rows of {columns} numbers, got {}", data.len());
+        ensure!(
+            Some(data.len()) == rows.checked_mul(columns),
+            "{rows} rows of {columns} numbers, got {}",
+            data.len()
+        );
         T::with_scratch(|scratch| match &self.layout {
-            Layout::Compact(layout) => self.score_compact(layout, rows, columns, data, scratch, &mut finish),
-            Layout::General(layout) => self.score_general(layout, rows, columns, data, scratch, &mut finish),
+            Layout::Compact(layout) => {
+                self.score_compact(layout, rows, columns, data, scratch, &mut finish)
+            }
+            Layout::General(layout) => {
+                self.score_general(layout, rows, columns, data, scratch, &mut finish)
+            }
         });
         Ok(())
     }
@@ -99,7 +109,11 @@ impl<T: Number> Ensemble<T> {
         scratch: &mut Scratch<T>,
         finish: &mut impl FnMut(usize, &mut [T], &[bool]),
     ) {
-        let Scratch { rows: copied, sums, reached } = scratch;
+        let Scratch {
+            rows: copied,
+            sums,
+            reached,
+        } = scratch;
         let features = layout.features();
         let mut start = 0;
         let block = self.block(layout.row_len());
@@ -221,7 +235,9 @@ impl<T: Number> Walk<'_, T> {
     fn drive(self, mut visit: impl FnMut(usize, usize, T)) {
         match self {
             Walk::CompactBlock(layout, chunks, nan) => layout.walk_block(chunks, nan, visit),
-            Walk::CompactRow(layout, row, nan) => layout.walk_row(row, nan, |t, key| visit(t, 0, key)),
+            Walk::CompactRow(layout, row, nan) => {
+                layout.walk_row(row, nan, |t, key| visit(t, 0, key))
+            }
             Walk::General(layout, rows, n, columns) => layout.walk_block(rows, n, columns, visit),
         }
     }
@@ -229,7 +245,13 @@ impl<T: Number> Walk<'_, T> {
 
 /// Copies `n` rows (a multiple of [`LANES`]) transposed in groups of `LANES`, with the column of minus infinities
 /// that [`Compact`] wants after `features` columns. Tells whether there is a missing value.
-fn transpose<T: Number>(data: &[T], columns: usize, n: usize, features: usize, out: &mut Vec<T>) -> bool {
+fn transpose<T: Number>(
+    data: &[T],
+    columns: usize,
+    n: usize,
+    features: usize,
+    out: &mut Vec<T>,
+) -> bool {
     let group = (features + 1) * LANES;
     out.clear();
     out.resize(n / LANES * group, T::NEG_INFINITY);

@@ -136,7 +136,10 @@ impl<T: Number> Classification<T> {
             Some(Second::Complement) => [T::from_f64(1.0) + negative(score), score],
             Some(Second::Negated) | None if self.post == Post::Logistic => {
                 let positive = score.to_f32();
-                [T::from_f32(logistic(-positive)), T::from_f32(logistic(positive))]
+                [
+                    T::from_f32(logistic(-positive)),
+                    T::from_f32(logistic(positive)),
+                ]
             }
             Some(Second::Negated) | None => [negative(score), score],
         }
@@ -187,7 +190,13 @@ fn transform<T: Number>(post: Post, scores: &mut [T]) {
             &mut many[..]
         }
     };
-    floats.iter_mut().zip(scores.iter()).for_each(|(f, s)| *f = s.to_f32());
+    floats
+        .iter_mut()
+        .zip(scores.iter())
+        .for_each(|(f, s)| *f = s.to_f32());
     post.apply(floats);
-    scores.iter_mut().zip(floats.iter()).for_each(|(s, f)| *s = T::from_f32(*f));
+    scores
+        .iter_mut()
+        .zip(floats.iter())
+        .for_each(|(s, f)| *s = T::from_f32(*f));
 }

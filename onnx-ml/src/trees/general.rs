@@ -26,14 +26,34 @@ impl<T: Number> General<T> {
     /// Lays out a checked `raw` whose leaves carry `keys`.
     pub fn new(raw: &Raw, keys: &[T]) -> General<T> {
         let node = |(i, node): (usize, &RawNode)| match *node {
-            RawNode::Leaf { .. } => {
-                Node { key: keys[i], feature: 0, yes: 0, no: 0, nan_true: false, test: None }
-            }
-            RawNode::Branch { feature, test, threshold, nan_true, yes, no } => {
-                Node { key: T::from_f64(threshold), feature, yes, no, nan_true, test: Some(test) }
-            }
+            RawNode::Leaf { .. } => Node {
+                key: keys[i],
+                feature: 0,
+                yes: 0,
+                no: 0,
+                nan_true: false,
+                test: None,
+            },
+            RawNode::Branch {
+                feature,
+                test,
+                threshold,
+                nan_true,
+                yes,
+                no,
+            } => Node {
+                key: T::from_f64(threshold),
+                feature,
+                yes,
+                no,
+                nan_true,
+                test: Some(test),
+            },
         };
-        General { nodes: raw.nodes.iter().enumerate().map(node).collect(), roots: raw.roots.clone() }
+        General {
+            nodes: raw.nodes.iter().enumerate().map(node).collect(),
+            roots: raw.roots.clone(),
+        }
     }
 
     /// Bytes of all nodes.
@@ -42,10 +62,20 @@ impl<T: Number> General<T> {
     }
 
     /// Walks the `n` rows of a block tree by tree; `rows` is row-major with `columns` numbers a row.
-    pub fn walk_block(&self, rows: &[T], n: usize, columns: usize, mut visit: impl FnMut(usize, usize, T)) {
+    pub fn walk_block(
+        &self,
+        rows: &[T],
+        n: usize,
+        columns: usize,
+        mut visit: impl FnMut(usize, usize, T),
+    ) {
         for (tree, &root) in self.roots.iter().enumerate() {
             for r in 0..n {
-                visit(tree, r, self.leaf(root, &rows[r * columns..(r + 1) * columns]));
+                visit(
+                    tree,
+                    r,
+                    self.leaf(root, &rows[r * columns..(r + 1) * columns]),
+                );
             }
         }
     }

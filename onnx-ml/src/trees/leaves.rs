@@ -14,7 +14,10 @@ pub(crate) enum Leaves<T> {
     /// Every leaf adds to every target (forests); the key is the index of the first of its `targets` weights.
     Dense(Vec<T>),
     /// The key is an index into `starts`; a leaf adds `entries[starts[key]..starts[key + 1]]`, target and weight.
-    Sparse { starts: Vec<u32>, entries: Vec<(u32, T)> },
+    Sparse {
+        starts: Vec<u32>,
+        entries: Vec<(u32, T)>,
+    },
 }
 
 impl<T: Number> Leaves<T> {
@@ -24,10 +27,13 @@ impl<T: Number> Leaves<T> {
     pub fn new(raw: &Raw) -> Option<(Leaves<T>, Vec<T>)> {
         let mut keys = vec![T::default(); raw.nodes.len()];
         let leaves = || {
-            raw.nodes.iter().enumerate().filter_map(|(i, node)| match node {
-                RawNode::Leaf { first, count } => Some((i, raw.weights_of(*first, *count))),
-                RawNode::Branch { .. } => None,
-            })
+            raw.nodes
+                .iter()
+                .enumerate()
+                .filter_map(|(i, node)| match node {
+                    RawNode::Leaf { first, count } => Some((i, raw.weights_of(*first, *count))),
+                    RawNode::Branch { .. } => None,
+                })
         };
         if raw.targets == 1 {
             for (i, weights) in leaves() {
@@ -43,7 +49,10 @@ impl<T: Number> Leaves<T> {
         }
         let dense = leaves().all(|(_, weights)| {
             weights.len() == raw.targets
-                && weights.iter().enumerate().all(|(t, w)| w.target as usize == t)
+                && weights
+                    .iter()
+                    .enumerate()
+                    .all(|(t, w)| w.target as usize == t)
         });
         if dense && raw.weights.len() < INDICES {
             for (i, node) in raw.nodes.iter().enumerate() {
@@ -84,7 +93,8 @@ impl<T: Number> Leaves<T> {
                     RawNode::Branch { yes, no, .. } => stack.extend([no, yes]),
                     RawNode::Leaf { first, count } => {
                         let weight = raw.weights_of(first, count);
-                        if count != 1 || *target.get_or_insert(weight[0].target) != weight[0].target {
+                        if count != 1 || *target.get_or_insert(weight[0].target) != weight[0].target
+                        {
                             return None;
                         }
                     }
@@ -104,11 +114,18 @@ impl<T: Number> Leaves<T> {
             Leaves::Dense(weights) => (None, weights.get(index..index + targets), None),
             Leaves::Sparse { starts, entries } => {
                 let range = starts.get(index).zip(starts.get(index + 1));
-                (None, None, range.and_then(|(&a, &b)| entries.get(a as usize..b as usize)))
+                (
+                    None,
+                    None,
+                    range.and_then(|(&a, &b)| entries.get(a as usize..b as usize)),
+                )
             }
         };
         let dense = dense.unwrap_or_default().iter().copied().enumerate();
-        let sparse = sparse.unwrap_or_default().iter().map(|&(t, w)| (t as usize, w));
+        let sparse = sparse
+            .unwrap_or_default()
+            .iter()
+            .map(|&(t, w)| (t as usize, w));
         single.into_iter().chain(dense).chain(sparse)
     }
 }

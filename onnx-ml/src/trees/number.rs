@@ -63,7 +63,11 @@ macro_rules! number {
                 <$t>::is_nan(self)
             }
             fn below(self) -> Self {
-                if self == <$t>::NEG_INFINITY { <$t>::NAN } else { self.next_down() }
+                if self == <$t>::NEG_INFINITY {
+                    <$t>::NAN
+                } else {
+                    self.next_down()
+                }
             }
             fn from_index(index: u32) -> Self {
                 <$t>::from_bits(index as $bits)
@@ -87,8 +91,27 @@ mod tests {
 
     #[test]
     fn below_turns_less_than_into_at_most() {
-        for t in [0.0f32, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
-            for x in [0.0f32, -0.0, 1.0, 1.0f32.next_down(), f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -1e-45] {
+        for t in [
+            0.0f32,
+            -0.0,
+            1.0,
+            -1.0,
+            f32::MIN_POSITIVE,
+            f32::MAX,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+        ] {
+            for x in [
+                0.0f32,
+                -0.0,
+                1.0,
+                1.0f32.next_down(),
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                f32::NAN,
+                -1e-45,
+            ] {
                 assert_eq!(x < t, x <= t.below(), "{x} < {t}");
             }
         }

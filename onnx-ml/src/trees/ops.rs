@@ -54,10 +54,29 @@ pub(crate) fn classifier(node: &NodeProto) -> TractResult<Trees> {
     let ids = crate::attrs::ints(node, "class_ids")?;
     let all_positive = doubles(node, "class_weights")?
         .is_some_and(|w| (0..w.len()).all(|i| w.get(i).is_some_and(|w| !(w < 0.0))));
-    let binary = count == 2 && ids.first().is_some_and(|first| ids.iter().all(|id| id == first));
+    let binary = count == 2
+        && ids
+            .first()
+            .is_some_and(|first| ids.iter().all(|id| id == first));
     table.push_zero_one();
-    Trees::new(node, "TreeEnsembleClassifier", raw, Aggregate::Sum, base, Post::parse(node)?, false)
-        .map(|t| Trees { classes: Some(Classes { table, count, binary, all_positive }), ..t })
+    Trees::new(
+        node,
+        "TreeEnsembleClassifier",
+        raw,
+        Aggregate::Sum,
+        base,
+        Post::parse(node)?,
+        false,
+    )
+    .map(|t| Trees {
+        classes: Some(Classes {
+            table,
+            count,
+            binary,
+            all_positive,
+        }),
+        ..t
+    })
 }
 
 /// `TreeEnsembleRegressor`: `[N, F]` numbers to `[N, targets]` floats.
@@ -65,17 +84,32 @@ pub(crate) fn regressor(node: &NodeProto) -> TractResult<Trees> {
     let targets = node.get_attr_opt::<i64>("n_targets")?.unwrap_or(1);
     let targets = crate::attrs::index(node, "n_targets", targets)? as usize;
     let raw = parse_v3::parse(node, "target", targets)?;
-    let aggregate = match node.get_attr_opt::<&str>("aggregate_function")?.unwrap_or("SUM") {
+    let aggregate = match node
+        .get_attr_opt::<&str>("aggregate_function")?
+        .unwrap_or("SUM")
+    {
         "SUM" => Aggregate::Sum,
         "AVERAGE" => Aggregate::Average,
         "MIN" => Aggregate::Min,
         "MAX" => Aggregate::Max,
-        other => return node.bail_attr("aggregate_function", &format!("unknown function {other:?}")),
+        other => {
+            return node.bail_attr("aggregate_function", &format!("unknown function {other:?}"));
+        }
     };
     let base = base_values(node)?;
     let ok = base.is_empty() || base.len() == targets;
-    node.expect_attr("base_values", ok, || format!("{targets} values or none, got {}", base.len()))?;
-    Trees::new(node, "TreeEnsembleRegressor", raw, aggregate, base, Post::parse(node)?, false)
+    node.expect_attr("base_values", ok, || {
+        format!("{targets} values or none, got {}", base.len())
+    })?;
+    Trees::new(
+        node,
+        "TreeEnsembleRegressor",
+        raw,
+        aggregate,
+        base,
+        Post::parse(node)?,
+        false,
+    )
 }
 
 /// `TreeEnsemble` (opset 5): `[N, F]` floats or doubles to `[N, targets]` of the same type.
@@ -100,7 +134,9 @@ pub(crate) fn ensemble(node: &NodeProto) -> TractResult<Trees> {
 }
 
 fn base_values(node: &NodeProto) -> TractResult<Vec<f64>> {
-    Ok(doubles(node, "base_values")?.map(|d| d.to_vec()).unwrap_or_default())
+    Ok(doubles(node, "base_values")?
+        .map(|d| d.to_vec())
+        .unwrap_or_default())
 }
 
 pub(crate) fn build_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -128,7 +164,17 @@ impl Trees {
         let place = || format!("node {:?} ({name})", node.name);
         let features = raw.check().with_context(place)?.features;
         let node = node.name.clone();
-        Ok(Trees { name, node, raw, features, aggregate, base, post, classes: None, output_follows_input })
+        Ok(Trees {
+            name,
+            node,
+            raw,
+            features,
+            aggregate,
+            base,
+            post,
+            classes: None,
+            output_follows_input,
+        })
     }
 
     /// Lays the trees out for inputs of type `T`.
@@ -172,12 +218,23 @@ fn infer(
 ) -> TractResult<TVec<Typed>> {
     let [(dt, shape)] = exactly(inputs)?;
     check_numeric(dt)?;
-    ensure!(shape.len() <= 2, "trees take rows of numbers, the input has {} dimensions", shape.len());
+    ensure!(
+        shape.len() <= 2,
+        "trees take rows of numbers, the input has {} dimensions",
+        shape.len()
+    );
     if let Some(columns) = known_columns(&shape) {
-        ensure!(columns >= features, "the trees read {features} features, a row has {columns}");
+        ensure!(
+            columns >= features,
+            "the trees read {features} features, a row has {columns}"
+        );
     }
     let rows = symbolic_rows(&shape);
-    let scores = if follows && dt == DatumType::F64 { DatumType::F64 } else { DatumType::F32 };
+    let scores = if follows && dt == DatumType::F64 {
+        DatumType::F64
+    } else {
+        DatumType::F32
+    };
     let scores = (scores, tvec!(rows.clone(), columns_out.to_dim()));
     Ok(match labels {
         Some(labels) => tvec!((labels, tvec!(rows)), scores),
@@ -196,7 +253,13 @@ impl Kernel for Trees {
 
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let labels = self.classes.as_ref().map(|c| c.table.datum_type());
-        infer(self.features, self.raw.targets, labels, self.output_follows_input, inputs)
+        infer(
+            self.features,
+            self.raw.targets,
+            labels,
+            self.output_follows_input,
+            inputs,
+        )
     }
 
     fn specialise(&self, inputs: &[Typed]) -> TractResult<Option<Arc<dyn Kernel>>> {
@@ -243,27 +306,47 @@ impl<T: Number> LaidOut<T> {
         scores: &mut Vec<O>,
     ) -> TractResult<()> {
         scores.reserve(rows * self.ensemble.targets);
-        let narrow = |s: T| if O::datum_type() == DatumType::F32 { O::from_f32(s.to_f32()) } else { O::from_f64(s.to_f64()) };
+        let narrow = |s: T| {
+            if O::datum_type() == DatumType::F32 {
+                O::from_f32(s.to_f32())
+            } else {
+                O::from_f64(s.to_f64())
+            }
+        };
         match &self.finish {
             Finish::Classes(finish) => {
                 labels.reserve(rows);
-                self.ensemble.score(rows, columns, data, |_, sums, reached| {
-                    labels.push(finish.finish(sums, reached));
-                    scores.extend(sums.iter().map(|&s| narrow(s)));
-                })
+                self.ensemble
+                    .score(rows, columns, data, |_, sums, reached| {
+                        labels.push(finish.finish(sums, reached));
+                        scores.extend(sums.iter().map(|&s| narrow(s)));
+                    })
             }
-            Finish::Targets(finish) => self.ensemble.score(rows, columns, data, |_, sums, reached| {
-                finish.finish(sums, reached);
-                scores.extend(sums.iter().map(|&s| narrow(s)));
-            }),
+            Finish::Targets(finish) => {
+                self.ensemble
+                    .score(rows, columns, data, |_, sums, reached| {
+                        finish.finish(sums, reached);
+                        scores.extend(sums.iter().map(|&s| narrow(s)));
+                    })
+            }
         }
     }
 
     fn outputs<O: Number>(&self, input: &Tensor) -> TractResult<TVec<Tensor>> {
-        ensure!(input.rank() <= 2, "trees take rows of numbers, the input has {} dimensions", input.rank());
+        ensure!(
+            input.rank() <= 2,
+            "trees take rows of numbers, the input has {} dimensions",
+            input.rank()
+        );
         let input = matrix::<T>(input)?;
         let (mut labels, mut scores) = (vec![], Vec::<O>::new());
-        self.score(input.rows, input.columns, &input.data, &mut labels, &mut scores)?;
+        self.score(
+            input.rows,
+            input.columns,
+            &input.data,
+            &mut labels,
+            &mut scores,
+        )?;
         let scores = tensor(&[input.rows, self.ensemble.targets], scores)?;
         Ok(match &self.table {
             Some(table) => tvec!(table.pick(&labels)?, scores),
@@ -283,7 +366,13 @@ impl<T: Number> Kernel for LaidOut<T> {
 
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let labels = self.table.as_ref().map(|t| t.datum_type());
-        infer(self.features, self.ensemble.targets, labels, self.output_follows_input, inputs)
+        infer(
+            self.features,
+            self.ensemble.targets,
+            labels,
+            self.output_follows_input,
+            inputs,
+        )
     }
 
     fn run(&self, inputs: &[&Tensor]) -> TractResult<TVec<Tensor>> {

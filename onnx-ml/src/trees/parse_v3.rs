@@ -16,21 +16,31 @@ use crate::attrs::{doubles, index, ints, ints_of};
 pub(crate) fn parse(node: &NodeProto, prefix: &str, targets: usize) -> TractResult<Raw> {
     let feature_ids = ints(node, "nodes_featureids")?;
     let n = feature_ids.len();
-    node.expect_attr("nodes_featureids", n > 0 && n < (1 << 31), "1 to 2^31 nodes")?;
+    node.expect_attr(
+        "nodes_featureids",
+        n > 0 && n < (1 << 31),
+        "1 to 2^31 nodes",
+    )?;
     let tree_ids = ints_of(node, "nodes_treeids", n)?;
     let node_ids = ints_of(node, "nodes_nodeids", n)?;
     let yes_ids = ints_of(node, "nodes_truenodeids", n)?;
     let no_ids = ints_of(node, "nodes_falsenodeids", n)?;
     let modes = node.get_attr_slice::<Vec<u8>>("nodes_modes")?;
-    node.expect_attr("nodes_modes", modes.len() == n, || format!("{n} entries, got {}", modes.len()))?;
+    node.expect_attr("nodes_modes", modes.len() == n, || {
+        format!("{n} entries, got {}", modes.len())
+    })?;
     let nan_true = ints(node, "nodes_missing_value_tracks_true")?;
     let found = nan_true.len();
-    node.expect_attr("nodes_missing_value_tracks_true", found == 0 || found == n, || {
-        format!("{n} entries or none, got {found}")
-    })?;
+    node.expect_attr(
+        "nodes_missing_value_tracks_true",
+        found == 0 || found == n,
+        || format!("{n} entries or none, got {found}"),
+    )?;
     let values = doubles(node, "nodes_values")?;
     let found = values.as_ref().map_or(0, |v| v.len());
-    node.expect_attr("nodes_values", found == n, || format!("{n} entries, got {found}"))?;
+    node.expect_attr("nodes_values", found == n, || {
+        format!("{n} entries, got {found}")
+    })?;
     let values = values.context("nodes_values")?;
 
     let ids = Ids::new(node, tree_ids, node_ids)?;
@@ -47,7 +57,10 @@ pub(crate) fn parse(node: &NodeProto, prefix: &str, targets: usize) -> TractResu
             None => {
                 let (first, count) = leaves[i];
                 if count == 0 {
-                    node.bail(&format!("leaf {} of tree {} has no weight", node_ids[i], tree_ids[i]))?;
+                    node.bail(&format!(
+                        "leaf {} of tree {} has no weight",
+                        node_ids[i], tree_ids[i]
+                    ))?;
                 }
                 nodes.push(RawNode::Leaf { first, count });
                 continue;
@@ -66,7 +79,12 @@ pub(crate) fn parse(node: &NodeProto, prefix: &str, targets: usize) -> TractResu
             no: child("nodes_falsenodeids", no_ids[i])?,
         });
     }
-    Ok(Raw { nodes, roots, weights, targets })
+    Ok(Raw {
+        nodes,
+        roots,
+        weights,
+        targets,
+    })
 }
 
 /// `None` is a leaf.
@@ -89,7 +107,12 @@ fn parse_mode(node: &NodeProto, mode: &[u8]) -> TractResult<Option<Test>> {
 /// Weights grouped by leaf, and for each node where its weights are: `(first, count)`.
 type Leaves = (Vec<Weight>, Vec<(u32, u32)>);
 
-fn parse_weights(node: &NodeProto, prefix: &str, ids: &Ids, modes: &[Vec<u8>]) -> TractResult<Leaves> {
+fn parse_weights(
+    node: &NodeProto,
+    prefix: &str,
+    ids: &Ids,
+    modes: &[Vec<u8>],
+) -> TractResult<Leaves> {
     let name = |s: &str| format!("{prefix}_{s}");
     let targets = ints(node, &name("ids"))?;
     let n = targets.len();
@@ -97,7 +120,9 @@ fn parse_weights(node: &NodeProto, prefix: &str, ids: &Ids, modes: &[Vec<u8>]) -
     let node_ids = ints_of(node, &name("nodeids"), n)?;
     let values = doubles(node, &name("weights"))?;
     let found = values.as_ref().map_or(0, |v| v.len());
-    node.expect_attr(&name("weights"), found == n && n > 0, || format!("{n} entries, got {found}"))?;
+    node.expect_attr(&name("weights"), found == n && n > 0, || {
+        format!("{n} entries, got {found}")
+    })?;
     let values = values.with_context(|| name("weights"))?;
 
     // The leaf of each weight; then a counting sort, which keeps the order of one leaf's weights.
@@ -125,7 +150,13 @@ fn parse_weights(node: &NodeProto, prefix: &str, ids: &Ids, modes: &[Vec<u8>]) -
         first += leaf.1;
     }
     let mut filled = vec![0u32; modes.len()];
-    let mut weights = vec![Weight { target: 0, value: 0.0 }; first as usize];
+    let mut weights = vec![
+        Weight {
+            target: 0,
+            value: 0.0
+        };
+        first as usize
+    ];
     for i in 0..n {
         let Some(at) = owner[i] else { continue };
         let at = at as usize;
@@ -149,7 +180,12 @@ struct Ids<'a> {
 
 impl<'a> Ids<'a> {
     fn new(node: &NodeProto, tree_ids: &'a [i64], node_ids: &'a [i64]) -> TractResult<Ids<'a>> {
-        let mut ids = Ids { tree_ids, node_ids, starts: HashMap::new(), others: HashMap::new() };
+        let mut ids = Ids {
+            tree_ids,
+            node_ids,
+            starts: HashMap::new(),
+            others: HashMap::new(),
+        };
         for i in 0..tree_ids.len() {
             let tree = tree_ids[i];
             if i == 0 || tree_ids[i - 1] != tree {
@@ -176,6 +212,7 @@ impl<'a> Ids<'a> {
     }
 
     fn find(&self, tree: i64, id: i64) -> Option<u32> {
-        self.guess(tree, id).or_else(|| self.others.get(&(tree, id)).copied())
+        self.guess(tree, id)
+            .or_else(|| self.others.get(&(tree, id)).copied())
     }
 }

@@ -17,8 +17,18 @@ pub(crate) enum Test {
 /// One node; children are indices into [`Raw::nodes`], weights indices into [`Raw::weights`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RawNode {
-    Branch { feature: u32, test: Test, threshold: f64, nan_true: bool, yes: u32, no: u32 },
-    Leaf { first: u32, count: u32 },
+    Branch {
+        feature: u32,
+        test: Test,
+        threshold: f64,
+        nan_true: bool,
+        yes: u32,
+        no: u32,
+    },
+    Leaf {
+        first: u32,
+        count: u32,
+    },
 }
 
 /// What a leaf adds: a target (or class) and a weight.
@@ -60,7 +70,10 @@ impl Raw {
             self.targets,
             self.weights.len()
         );
-        ensure!(self.nodes.len() < (1 << 31), "the ensemble has more than 2^31 nodes");
+        ensure!(
+            self.nodes.len() < (1 << 31),
+            "the ensemble has more than 2^31 nodes"
+        );
         for weight in &self.weights {
             ensure!(
                 (weight.target as usize) < self.targets,
@@ -76,14 +89,21 @@ impl Raw {
             Done,
         }
         let mut seen = vec![Seen::Not; self.nodes.len()];
-        let mut found = Checked { features: 0, tree_shaped: true };
+        let mut found = Checked {
+            features: 0,
+            tree_shaped: true,
+        };
         // Entering a node and leaving it are two entries of the stack; a node met again while open closes a cycle.
         let mut stack: Vec<(u32, bool)> = vec![];
         for &root in &self.roots {
             stack.push((root, false));
             while let Some((at, leaving)) = stack.pop() {
                 let index = at as usize;
-                ensure!(index < self.nodes.len(), "a child points to node {at}, there are {}", self.nodes.len());
+                ensure!(
+                    index < self.nodes.len(),
+                    "a child points to node {at}, there are {}",
+                    self.nodes.len()
+                );
                 if leaving {
                     seen[index] = Seen::Done;
                     continue;
@@ -97,7 +117,9 @@ impl Raw {
                     Seen::Not => {}
                 }
                 match self.nodes[index] {
-                    RawNode::Branch { feature, yes, no, .. } => {
+                    RawNode::Branch {
+                        feature, yes, no, ..
+                    } => {
                         found.features = found.features.max(feature as usize + 1);
                         seen[index] = Seen::Open;
                         stack.push((at, true));
@@ -107,7 +129,10 @@ impl Raw {
                     RawNode::Leaf { first, count } => {
                         seen[index] = Seen::Done;
                         let end = first as usize + count as usize;
-                        ensure!(count > 0 && end <= self.weights.len(), "leaf {at} has no weight");
+                        ensure!(
+                            count > 0 && end <= self.weights.len(),
+                            "leaf {at} has no weight"
+                        );
                     }
                 }
             }
@@ -126,30 +151,55 @@ mod tests {
     use super::*;
 
     fn branch(yes: u32, no: u32) -> RawNode {
-        RawNode::Branch { feature: 3, test: Test::Le, threshold: 0.5, nan_true: false, yes, no }
+        RawNode::Branch {
+            feature: 3,
+            test: Test::Le,
+            threshold: 0.5,
+            nan_true: false,
+            yes,
+            no,
+        }
     }
     const LEAF: RawNode = RawNode::Leaf { first: 0, count: 1 };
 
     fn raw(nodes: Vec<RawNode>) -> Raw {
-        let weights = vec![Weight { target: 0, value: 1.0 }];
-        Raw { nodes, roots: vec![0], weights, targets: 1 }
+        let weights = vec![Weight {
+            target: 0,
+            value: 1.0,
+        }];
+        Raw {
+            nodes,
+            roots: vec![0],
+            weights,
+            targets: 1,
+        }
     }
 
     #[test]
     fn a_tree_is_a_tree() {
         let checked = raw(vec![branch(1, 2), LEAF, LEAF]).check().unwrap();
-        assert_eq!(checked, Checked { features: 4, tree_shaped: true });
+        assert_eq!(
+            checked,
+            Checked {
+                features: 4,
+                tree_shaped: true
+            }
+        );
     }
 
     #[test]
     fn a_shared_child_is_told() {
-        let checked = raw(vec![branch(1, 2), LEAF, branch(1, 3), LEAF]).check().unwrap();
+        let checked = raw(vec![branch(1, 2), LEAF, branch(1, 3), LEAF])
+            .check()
+            .unwrap();
         assert!(!checked.tree_shaped);
     }
 
     #[test]
     fn cycles_are_refused() {
-        let err = raw(vec![branch(1, 2), LEAF, branch(0, 1)]).check().unwrap_err();
+        let err = raw(vec![branch(1, 2), LEAF, branch(0, 1)])
+            .check()
+            .unwrap_err();
         assert!(err.to_string().contains("cycle"), "{err}");
         let err = raw(vec![branch(0, 0)]).check().unwrap_err();
         assert!(err.to_string().contains("cycle"), "{err}");

@@ -12,12 +12,17 @@ pub type Plan = Arc<TypedRunnableModel>;
 /// Reads a model file.
 pub fn read(path: &Path) -> ModelProto {
     let mut file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    tidemill_onnx_ml::onnx().proto_model_for_read(&mut file).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    tidemill_onnx_ml::onnx()
+        .proto_model_for_read(&mut file)
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// A runnable model whose first dimension is a symbol on every input, as a host loads it.
 pub fn plan(proto: &ModelProto) -> TractResult<Plan> {
-    let mut model = tidemill_onnx_ml::onnx().with_ignore_output_shapes(true).parse(proto, None)?.model;
+    let mut model = tidemill_onnx_ml::onnx()
+        .with_ignore_output_shapes(true)
+        .parse(proto, None)?
+        .model;
     let batch = model.symbols.sym("N");
     for ix in 0..model.input_outlets()?.len() {
         let fact = model.input_fact(ix)?.clone();
@@ -42,8 +47,11 @@ pub fn rows(tensor: &Tensor, from: usize, to: usize) -> Tensor {
 pub fn run(plan: &Plan, inputs: &[Tensor]) -> TractResult<Vec<Tensor>> {
     let inputs = inputs.iter().map(|t| t.clone().into_tvalue()).collect();
     let outputs = plan.run(inputs)?;
-    outputs.into_iter().map(|o| match o.datum_type() {
-        DatumType::TDim => Ok(o.cast_to::<i64>()?.into_owned()),
-        _ => Ok(o.into_tensor()),
-    }).collect()
+    outputs
+        .into_iter()
+        .map(|o| match o.datum_type() {
+            DatumType::TDim => Ok(o.cast_to::<i64>()?.into_owned()),
+            _ => Ok(o.into_tensor()),
+        })
+        .collect()
 }

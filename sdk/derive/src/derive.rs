@@ -74,8 +74,8 @@ fn implementation(item: &DeriveInput, side: Side) -> Result<TokenStream> {
     };
     Ok(quote! {
         const _: () = {
-            #checks
             #implementations
+            #checks
         };
     })
 }

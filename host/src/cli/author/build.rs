@@ -25,8 +25,6 @@ pub struct BuildOptions {
 pub struct Built {
     /// The package's name, or the example's with hyphens.
     pub name: String,
-    /// The package's version; none for an example.
-    pub version: Option<String>,
     /// The component.
     pub path: PathBuf,
     /// SHA-256 of the component, in hexadecimal.
@@ -77,7 +75,6 @@ fn write(package: &Package, artifact: &Artifact, options: &BuildOptions) -> Resu
     replace(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Built {
         name,
-        version: (!options.examples).then(|| package.version.clone()),
         path,
         digest: Sha256::digest(&bytes)
             .iter()

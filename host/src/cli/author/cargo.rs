@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::build::{BuildOptions, folder};
+use super::environment::command;
 use super::target::TARGET;
 
 /// The profile that transforms are built with, whatever the manifest says: fast, small, and the same everywhere.
@@ -36,6 +37,7 @@ pub struct Package {
     pub version: String,
     manifest_path: PathBuf,
     has_library: bool,
+    uses_sdk: bool,
     /// Dependencies by path, which may lie outside the workspace.
     paths: Vec<PathBuf>,
 }
@@ -45,45 +47,6 @@ pub struct Artifact {
     /// The name of the Cargo target: of the library or of the example.
     pub name: String,
     pub path: PathBuf,
-}
-
-/// A program in a folder, free of what Cargo left in the environment if we were started by it.
-pub fn command(program: &str, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(folder);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(changes_the_build) {
-            command.env_remove(&name);
-        }
-    }
-    // `cargo run` pins its own toolchain for its children; a toolchain file beside the author's sources is nearer.
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let has_file = |folder: &Path| {
-        folder.join("rust-toolchain.toml").exists() || folder.join("rust-toolchain").exists()
-    };
-    if std::env::var_os("CARGO").is_some() && folder.ancestors().any(has_file) {
-        command.env_remove("RUSTUP_TOOLCHAIN");
-    }
-    command
-}
-
-/// Variables that would make other bytes of the same sources, or carry them elsewhere.
-fn changes_the_build(name: &str) -> bool {
-    const HARMLESS: [&str; 7] = [
-        "HOME",
-        "NET",
-        "HTTP",
-        "REGISTRY",
-        "REGISTRIES",
-        "TERM",
-        "BUILD_JOBS",
-    ];
-    match name.strip_prefix("CARGO_") {
-        Some(rest) => !HARMLESS.iter().any(|harmless| rest.starts_with(harmless)),
-        None => ["RUSTC", "RUSTFLAGS", "RUSTDOC", "MAKEFLAGS", "MFLAGS"]
-            .iter()
-            .any(|start| name.starts_with(start)),
-    }
 }
 
 impl Workspace {
@@ -126,43 +89,25 @@ impl Workspace {
 
     /// The packages of these names, or the package of the manifest.
     pub fn choose(&self, names: &[String]) -> Result<Vec<&Package>> {
-        let all = || {
-            self.members
-                .iter()
-                .map(|member| member.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let here = || {
-            self.members
-                .iter()
-                .find(|member| member.manifest_path == self.manifest_path)
-        };
         let manifest = self.manifest_path.display();
-        let chosen = match names {
-            [] => vec![here().with_context(|| {
-                format!(
-                    "{manifest} has no package of its own; name one of: {}",
-                    all()
-                )
-            })?],
-            names => names
-                .iter()
-                .map(|name| self.named(name, all))
-                .collect::<Result<_>>()?,
+        let all = self.transforms().join(", ");
+        if names.is_empty() {
+            let is_here = |member: &&Package| member.manifest_path == self.manifest_path;
+            let here = self.members.iter().find(is_here);
+            let nothing = || format!("{manifest} has no package of its own; name one of: {all}");
+            return Ok(vec![here.with_context(nothing)?]);
+        }
+        let named = |name: &String| {
+            let found = self.members.iter().find(|member| member.name == *name);
+            found.with_context(|| format!("no package `{name}` in {manifest}; there are: {all}"))
         };
-        Ok(chosen)
+        names.iter().map(named).collect()
     }
 
-    fn named(&self, name: &str, all: impl Fn() -> String) -> Result<&Package> {
-        let found = self.members.iter().find(|member| member.name == name);
-        found.with_context(|| {
-            format!(
-                "no package `{name}` in {}; there are: {}",
-                self.manifest_path.display(),
-                all()
-            )
-        })
+    /// The packages that look like transforms: those with the SDK among their dependencies.
+    fn transforms(&self) -> Vec<&str> {
+        let members = self.members.iter().filter(|member| member.uses_sdk);
+        members.map(|member| member.name.as_str()).collect()
     }
 
     /// Compiles a package's library, or its examples, to core modules.
@@ -266,6 +211,8 @@ fn package(value: &Value) -> Option<Package> {
             Some("lib" | "rlib" | "dylib" | "cdylib" | "staticlib")
         )
     };
+    let dependencies = array(&value["dependencies"]);
+    let paths = dependencies.iter().filter_map(|it| it["path"].as_str());
     Some(Package {
         name: text("name")?,
         version: text("version")?,
@@ -273,11 +220,8 @@ fn package(value: &Value) -> Option<Package> {
         has_library: targets
             .iter()
             .any(|target| array(&target["kind"]).iter().any(library)),
-        paths: array(&value["dependencies"])
-            .iter()
-            .filter_map(|dep| dep["path"].as_str())
-            .map(Into::into)
-            .collect(),
+        uses_sdk: dependencies.iter().any(|it| it["name"] == "tidemill-sdk"),
+        paths: paths.map(Into::into).collect(),
     })
 }
 

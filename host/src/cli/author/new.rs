@@ -1,17 +1,9 @@
 //! A project to start from.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-
-/// Where a new project takes `tidemill-sdk` from.
-pub enum SdkSource {
-    /// A checkout: the folder of the SDK.
-    Path(PathBuf),
-    /// A published version.
-    Version(String),
-}
 
 /// Words that cannot name a Rust library: keywords, and crates that come with Rust.
 const TAKEN: [&str; 52] = [
@@ -23,7 +15,8 @@ const TAKEN: [&str; 52] = [
 ];
 
 /// Writes a project that builds, tests and registers as it stands into `folder`, which must be empty or not yet there.
-pub fn new_project(folder: &Path, name: &str, sdk: SdkSource) -> Result<()> {
+/// It takes the SDK from the folder `sdk`.
+pub fn new_project(folder: &Path, name: &str, sdk: &Path) -> Result<()> {
     check_name(name)?;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
         bail!(
@@ -31,15 +24,13 @@ pub fn new_project(folder: &Path, name: &str, sdk: SdkSource) -> Result<()> {
             folder.display()
         );
     }
-    let dependency = match sdk {
-        SdkSource::Version(version) => format!("{version:?}"),
-        SdkSource::Path(path) => {
-            let path = path
-                .canonicalize()
-                .with_context(|| format!("there is no SDK at {}", path.display()))?;
-            format!("{{ path = {:?} }}", path.display().to_string())
-        }
-    };
+    let sdk = sdk.canonicalize().with_context(|| {
+        format!(
+            "there is no SDK at {}; name its folder with --sdk",
+            sdk.display()
+        )
+    })?;
+    let dependency = format!("{{ path = {:?} }}", sdk.display().to_string());
     let manifest = MANIFEST
         .replace("{name}", name)
         .replace("{sdk}", &dependency);
@@ -170,3 +161,34 @@ mod tests {
     }
 }
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_transforms() {
+        assert!(
+            ["a", "great-circle", "h3", "card-payment-2"]
+                .iter()
+                .all(|name| check_name(name).is_ok())
+        );
+        let bad = [
+            "",
+            "3d",
+            "-a",
+            "Great",
+            "great_circle",
+            "größe",
+            "a b",
+            "match",
+            "std",
+        ];
+        assert!(bad.iter().all(|name| check_name(name).is_err()));
+    }
+
+    #[test]
+    fn words_of_rust_are_in_order() {
+        assert!(TAKEN.is_sorted());
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::cargo::command;
+use super::environment::command;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 

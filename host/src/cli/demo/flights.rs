@@ -39,9 +39,24 @@ pub fn read(dir: &Path) -> Result<Vec<Flight>> {
         minimum: None,
         maximum: None,
     };
-    let all = Schema::new(request.fields().iter().cloned().chain([arr_delay]).collect());
-    let column = |name: &str| all.position(name).map(|at| all.slot(at)).with_context(|| format!("no column {name}"));
-    let (id, departed, arr_delay) = (column("flight_id")?, column("departed")?, column("arr_delay")?);
+    let all = Schema::new(
+        request
+            .fields()
+            .iter()
+            .cloned()
+            .chain([arr_delay])
+            .collect(),
+    );
+    let column = |name: &str| {
+        all.position(name)
+            .map(|at| all.slot(at))
+            .with_context(|| format!("no column {name}"))
+    };
+    let (id, departed, arr_delay) = (
+        column("flight_id")?,
+        column("departed")?,
+        column("arr_delay")?,
+    );
     let mut flights = Vec::new();
     for block in offline::open(&dir.join("flights.parquet"), &all)? {
         let block = block?;
@@ -55,7 +70,9 @@ pub fn read(dir: &Path) -> Result<Vec<Flight>> {
                 body: format!("{{\"inputs\":{inputs},\"features\":true}}"),
                 inputs,
                 departed: block.integer(departed, row),
-                arr_delay: block.is_valid(arr_delay, row).then(|| block.float(arr_delay, row)),
+                arr_delay: block
+                    .is_valid(arr_delay, row)
+                    .then(|| block.float(arr_delay, row)),
             });
         }
     }
@@ -65,10 +82,14 @@ pub fn read(dir: &Path) -> Result<Vec<Flight>> {
 
 /// Weather and flights in the order of their time; weather first where both have the same.
 pub fn in_order<'a>(dir: &Path, flights: &'a [Flight]) -> Result<Vec<Event<'a>>> {
-    let view: crate::view::View = crate::view::View::from_toml(&std::fs::read_to_string(dir.join("weather.toml"))?)?;
-    let time = view.event_time_position().map(|at| view.columns.slot(at)).context("weather has an event time")?;
-    let blocks: Vec<Block> =
-        offline::open(&dir.join("weather.parquet"), &view.columns)?.collect::<crate::error::Result<_>>()?;
+    let view: crate::view::View =
+        crate::view::View::from_toml(&std::fs::read_to_string(dir.join("weather.toml"))?)?;
+    let time = view
+        .event_time_position()
+        .map(|at| view.columns.slot(at))
+        .context("weather has an event time")?;
+    let blocks: Vec<Block> = offline::open(&dir.join("weather.parquet"), &view.columns)?
+        .collect::<crate::error::Result<_>>()?;
     let mut rows: Vec<(i64, &Block, usize)> = blocks
         .iter()
         .flat_map(|block| (0..block.rows()).map(move |row| (block.integer(time, row), block, row)))

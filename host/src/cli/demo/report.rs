@@ -33,20 +33,43 @@ impl Answered {
     pub fn read(bytes: &[u8], latency: Duration) -> Result<Answered> {
         let mut answer: Value = serde_json::from_slice(bytes)?;
         let result = answer["results"][0].take();
-        let score = result["score"].as_f64().context("the answer has no score")?;
-        Ok(Answered { score, result, latency })
+        let score = result["score"]
+            .as_f64()
+            .context("the answer has no score")?;
+        Ok(Answered {
+            score,
+            result,
+            latency,
+        })
     }
 }
 
 pub fn print_flights(flights: &[Flight], answered: &[Answered]) {
-    let head = ["flight", "late leaving", "km", "risk", "°F", "plane", "weather", "score", "what happened"];
+    let head = [
+        "flight",
+        "late leaving",
+        "km",
+        "risk",
+        "°F",
+        "plane",
+        "weather",
+        "score",
+        "what happened",
+    ];
     let mut table = Table::new(&head);
     let every = (flights.len() / SHOWN).max(1);
     for (flight, answer) in flights.iter().zip(answered).step_by(every).take(SHOWN) {
         let feature = |name: &str, digits: usize| {
-            answer.result["features"][name].as_f64().map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+            answer.result["features"][name]
+                .as_f64()
+                .map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
         };
-        let status = |name: &str| answer.result["lookups"][name].as_str().unwrap_or("").to_owned();
+        let status = |name: &str| {
+            answer.result["lookups"][name]
+                .as_str()
+                .unwrap_or("")
+                .to_owned()
+        };
         let happened = match flight.arr_delay {
             None => "not recorded".to_owned(),
             Some(minutes) if minutes > LATE => format!("{minutes:.0} min late"),
@@ -71,14 +94,29 @@ pub fn print_figures(flights: &[Flight], answered: &[Answered], load: &Load) -> 
     let labelled: Vec<(f64, bool)> = flights
         .iter()
         .zip(answered)
-        .filter_map(|(flight, answer)| flight.arr_delay.map(|minutes| (answer.score, minutes > LATE)))
+        .filter_map(|(flight, answer)| {
+            flight
+                .arr_delay
+                .map(|minutes| (answer.score, minutes > LATE))
+        })
         .collect();
     let late = labelled.iter().filter(|(_, late)| *late).count();
     let alone: Vec<Duration> = answered.iter().map(|answer| answer.latency).collect();
     let requests = load.latencies.len();
-    println!("\n{} flights scored, {} of them with a known end, {late} of these late", flights.len(), labelled.len());
-    println!("AUC                     {:.4}", auc(&labelled).context("no flight was late, or all were")?);
-    println!("one at a time           p50 {}   p99 {}", at(&alone, 0.50), at(&alone, 0.99));
+    println!(
+        "\n{} flights scored, {} of them with a known end, {late} of these late",
+        flights.len(),
+        labelled.len()
+    );
+    println!(
+        "AUC                     {:.4}",
+        auc(&labelled).context("no flight was late, or all were")?
+    );
+    println!(
+        "one at a time           p50 {}   p99 {}",
+        at(&alone, 0.50),
+        at(&alone, 0.99)
+    );
     println!(
         "over {} connections      p50 {}   p99 {}   {:.0} requests a second",
         load.connections,
@@ -87,15 +125,27 @@ pub fn print_figures(flights: &[Flight], answered: &[Answered], load: &Load) -> 
         requests as f64 / load.wall.as_secs_f64()
     );
     let per_request = load.server_cpu.as_secs_f64() * 1e6 / requests as f64;
-    println!("server CPU a request    {per_request:.1} µs   (the clients share the machine; their CPU is not counted)");
+    println!(
+        "server CPU a request    {per_request:.1} µs   (the clients share the machine; their CPU is not counted)"
+    );
     Ok(())
 }
 
 pub fn print_curl(url: &str, inputs: &str, serving: bool) {
-    let hint = if serving { "" } else { " (after `tidemill demo --serve --listen 127.0.0.1:8360`)" };
-    let url = if serving { url } else { "http://127.0.0.1:8360" };
+    let hint = if serving {
+        ""
+    } else {
+        " (after `tidemill demo --serve --listen 127.0.0.1:8360`)"
+    };
+    let url = if serving {
+        url
+    } else {
+        "http://127.0.0.1:8360"
+    };
     println!("\ntry{hint}:");
-    println!("  curl -s {url}/v1/services/flight-delay/score -d '{{\"inputs\":{inputs},\"features\":true}}'");
+    println!(
+        "  curl -s {url}/v1/services/flight-delay/score -d '{{\"inputs\":{inputs},\"features\":true}}'"
+    );
     println!("  curl -s {url}/v1/transforms/great-circle@1");
     println!("  curl -s {url}/metrics | grep tidemill_transform_fuel");
 }
@@ -119,7 +169,12 @@ fn at(latencies: &[Duration], quantile: f64) -> String {
     let mut sorted = latencies.to_vec();
     sorted.sort_unstable();
     let index = ((sorted.len() as f64 * quantile) as usize).min(sorted.len().saturating_sub(1));
-    format!("{:.0} µs", sorted.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e6))
+    format!(
+        "{:.0} µs",
+        sorted
+            .get(index)
+            .map_or(0.0, |latency| latency.as_secs_f64() * 1e6)
+    )
 }
 
 #[cfg(test)]

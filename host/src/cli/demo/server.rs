@@ -22,12 +22,17 @@ pub struct Server {
 
 /// Starts a server with every default; it answers when this returns.
 pub fn start(data_dir: &Path, listen: SocketAddr) -> Result<Server> {
-    let mut config = Config { data_dir: data_dir.to_owned(), ..Config::default() };
+    let mut config = Config {
+        data_dir: data_dir.to_owned(),
+        ..Config::default()
+    };
     config.server.listen = listen;
     config.check().map_err(anyhow::Error::msg)?;
     let app = Arc::new(App::open(config)?);
     let runtime = runtime(&app.config)?;
-    let listener = runtime.block_on(TcpListener::bind(listen)).with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = runtime
+        .block_on(TcpListener::bind(listen))
+        .with_context(|| format!("cannot listen on {listen}"))?;
     let url = format!("http://{}", listener.local_addr()?);
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::spawn(move || {
@@ -44,12 +49,16 @@ impl Server {
     /// Lets requests in flight finish, then ends.
     pub fn stop(self) -> Result<()> {
         drop(self.stop);
-        self.thread.join().map_err(|_| anyhow!("the server panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("the server panicked"))?
     }
 
     /// Answers until Ctrl-C.
     pub fn wait(self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(tokio::signal::ctrl_c())?;
         self.stop()
     }
