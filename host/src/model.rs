@@ -3,21 +3,31 @@
 //! A model is an ONNX file and a [`Manifest`] that says which feature goes where. It takes rows × columns and gives
 //! rows × columns; what a row scores does not depend on the rows beside it.
 
+mod file;
 mod manifest;
 mod matrix;
-mod onnx;
+mod tract;
+mod trees;
 
+pub use file::{Facts, embedded_manifest, facts};
 pub use manifest::{InputBinding, Manifest};
 pub use matrix::{Matrix, Values};
+
+use std::panic::catch_unwind;
 
 use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::schema::{DataType, Scalar, Schema};
+use file::File;
+use tract::TractModel;
+use trees::TreeModel;
 
 /// Something that turns matrices into matrices. Object safe, so that a plan need not know which engine runs it.
 pub trait Model: Send + Sync {
+    /// What runs it, in a word.
+    fn engine(&self) -> &'static str;
     fn inputs(&self) -> &[Tensor];
     fn outputs(&self) -> &[Tensor];
     /// `inputs` has one matrix of `rows` rows for each of `inputs()`; the answer one for each of `outputs()`.
@@ -62,18 +72,25 @@ pub struct ScoreOutput {
 
 /// Reads an ONNX file; every refusal is a sentence.
 pub fn load(name: &str, number: u32, onnx: &[u8], manifest: Manifest) -> Result<LoadedModel> {
-    let what = || format!("model \"{name}\"");
-    let engine =
-        onnx::OnnxModel::load(onnx, &manifest).map_err(|reason| Error::refused(what(), reason))?;
+    // A file is a stranger's: whatever it does to a parser is the file's fault, and no reason to fall.
+    let engine = catch_unwind(|| engine(onnx, &manifest))
+        .unwrap_or_else(|_| Err("reading it failed in a way that was not foreseen".to_owned()))
+        .map_err(|reason| Error::refused(format!("model \"{name}\""), reason))?;
     Ok(LoadedModel {
         name: name.to_owned(),
         number,
         manifest,
-        engine: Box::new(engine),
+        engine,
     })
 }
 
-pub use onnx::{Facts, embedded_manifest, facts};
+fn engine(onnx: &[u8], manifest: &Manifest) -> Result<Box<dyn Model>, String> {
+    let file = File::open(onnx, manifest)?;
+    match TreeModel::load(&file) {
+        Some(trees) => Ok(Box::new(trees)),
+        None => Ok(Box::new(TractModel::load(&file)?)),
+    }
+}
 
 impl LoadedModel {
     /// The features it wants, in order, over all its inputs.

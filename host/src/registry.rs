@@ -177,7 +177,7 @@ impl Registry {
         let number = versions.len() as u32 + 1;
         let name = manifest.name.clone();
         let loaded = model::load(&name, number, onnx, manifest.clone())?;
-        let facts = model::facts(onnx, loaded.engine.as_ref());
+        let facts = model::facts(onnx, loaded.engine.as_ref())?;
         let record = ModelRecord {
             number,
             digest,

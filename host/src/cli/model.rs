@@ -109,6 +109,11 @@ fn show(shown: &Value) -> Result<()> {
     {
         println!("{count} × {operator}");
     }
+    let facts = &shown["facts"];
+    if facts["trees"] != 0 {
+        println!("{} trees of {} nodes", facts["trees"], facts["tree_nodes"]);
+    }
+    println!("run by: {}", text_of(&facts["engine"]));
     println!("\nmanifest\n{:#}", shown["manifest"]);
     Ok(())
 }
