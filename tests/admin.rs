@@ -280,7 +280,7 @@ fn rows_of_a_view_in_and_out() {
         (
             good.replace("39.02", "\"warm\""),
             "line 1.temp",
-            "text stands where a f64 or null belongs",
+            "text stands where an f64 or null belongs",
         ),
         (
             String::new(),

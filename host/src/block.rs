@@ -43,6 +43,21 @@ pub struct Parts {
     pub validity: Vec<u8>,
 }
 
+impl From<Block> for Parts {
+    fn from(block: Block) -> Parts {
+        Parts {
+            rows: block.rows,
+            floats: block.floats,
+            integers: block.integers,
+            booleans: block.booleans,
+            text: block.text.into_bytes(),
+            text_ends: block.text_ends,
+            list_offsets: block.list_offsets,
+            validity: block.validity,
+        }
+    }
+}
+
 impl Block {
     /// Believes `parts` if they are a block of `rows` rows of this schema; else says what is wrong with them.
     pub fn check(parts: Parts, schema: &Schema, rows: usize) -> Result<Block, String> {

@@ -26,6 +26,7 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
+    log_failed: IntGauge,
 }
 
 /// The handles of one service version.
@@ -126,6 +127,11 @@ impl Metrics {
                     "tidemill_log_written",
                     "Records the feature log wrote since the start",
                 )?,
+
+                log_failed: gauge(
+                    "tidemill_log_failed",
+                    "Records the disk did not take since the start",
+                )?,
                 registry: registry.clone(),
             })
         };
@@ -177,11 +183,15 @@ impl Metrics {
         self.errors.with_label_values(&[kind]).inc();
     }
 
-    pub fn log(&self, written: u64, dropped: u64) {
-        self.log_written
-            .set(i64::try_from(written).unwrap_or(i64::MAX));
-        self.log_dropped
-            .set(i64::try_from(dropped).unwrap_or(i64::MAX));
+    /// What became of the feature log's records since the start.
+    pub fn log(&self, written: u64, dropped: u64, failed: u64) {
+        for (gauge, count) in [
+            (&self.log_written, written),
+            (&self.log_dropped, dropped),
+            (&self.log_failed, failed),
+        ] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Everything, as Prometheus reads it.

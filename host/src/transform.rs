@@ -10,6 +10,7 @@ mod cache;
 mod component;
 mod contract;
 mod description;
+mod effort;
 mod engine;
 mod fault;
 #[cfg(test)]
@@ -37,6 +38,8 @@ use contract::WireAnswer;
 use instance::{Exports, Instance, Memory};
 use pool::Warm;
 
+/// Into how many parts a call that met a bound is split.
+const SPLIT: usize = 8;
 /// Characters of a guest's message that are kept.
 const MAX_MESSAGE: usize = 1_000;
 
@@ -126,7 +129,7 @@ impl Transform {
     /// Calls for all rows at once or, over `rows_per_call`, for parts of them.
     ///
     /// Fuel, memory and size of answer bound a call, so a row that passes alone could fail in the company of dear rows.
-    /// Where a call of several rows meets such a bound, it is tried again in halves, down to one row: whether a row passes
+    /// Where a call of several rows meets such a bound, it is tried again in parts, down to one row: whether a row passes
     /// depends on nothing but the row.
     fn split(&self, rows: &Block, call: impl Fn(&Block) -> Result<Answer>) -> Result<Answer> {
         let (inputs, outputs) = (&self.0.description.inputs, &self.0.description.outputs);
@@ -134,7 +137,7 @@ impl Transform {
         let mut size = self.0.engine.limits.rows_per_call;
         if total <= size {
             match call(rows) {
-                Err(error) if total > 1 && is_bound(&error) => size = total.div_ceil(2),
+                Err(error) if total > 1 && is_bound(&error) => size = total.div_ceil(SPLIT),
                 answer => return answer,
             }
         }
@@ -144,7 +147,7 @@ impl Transform {
             let end = total.min(start + size);
             match call(&rows.slice(inputs, start..end)) {
                 Err(error) if end - start > 1 && is_bound(&error) => {
-                    size = (end - start).div_ceil(2)
+                    size = (end - start).div_ceil(SPLIT)
                 }
                 Err(error) => return Err(error),
                 Ok(part) => {

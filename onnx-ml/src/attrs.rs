@@ -1,6 +1,7 @@
 //! Reading a node's attributes. Every refusal names the node and the attribute (see `tract_onnx::pb_helpers`).
 
 use tract_onnx::data_resolver::MmapDataResolver;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tensor::load_tensor;
 use tract_onnx::tract_hir::internal::*;
@@ -29,6 +30,11 @@ fn load_tensor_proto(proto: &TensorProto) -> TractResult<Tensor> {
 pub(crate) fn check_payload(proto: &TensorProto) -> TractResult<()> {
     let outside = !proto.external_data.is_empty() || proto.data_location.unwrap_or(0) != 0;
     ensure!(!outside, "external data is not read");
+    let text = proto.data_type == DataType::String as i32;
+    ensure!(
+        !text || proto.raw_data.is_empty(),
+        "text is given as raw bytes"
+    );
     let mut volume = 1usize;
     for &dim in &proto.dims {
         let dim =

@@ -69,6 +69,26 @@ pub fn check(proto: &ModelProto) -> TractResult<()> {
     check_sizes(graph)
 }
 
+/// Runs `work`, and turns a panic in it into an error that tells where it was. For what tract does with a model of a
+/// stranger's: loading, optimising, and a first run, whose shapes and constants are as odd as whoever made the file
+/// wished. ([`check()`] refuses what is known to go wrong; tract asserts more than it says.) The panic hook is called
+/// as ever. Without effect where panics abort.
+///
+/// # Errors
+///
+/// Those of `work`, and "panicked" with the panic's message.
+pub fn guard<T>(work: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
+    // What `work` was making is dropped or never returned, so nothing half-made is seen afterwards.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(cause) => {
+            let text = cause.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+            bail!("tract panicked: {}", text.unwrap_or("without a message"))
+        }
+    }
+}
+
 fn check_tensor(tensor: &TensorProto) -> TractResult<()> {
     check_payload(tensor).with_context(|| format!("tensor {:?}", tensor.name))
 }
@@ -239,6 +259,15 @@ mod tests {
 
     fn refusal(proto: &ModelProto) -> String {
         format!("{:#}", check(proto).unwrap_err())
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        assert_eq!(guard(|| Ok(1)).unwrap(), 1);
+        let said = guard(|| -> TractResult<()> { panic!("index {}", 7) })
+            .unwrap_err()
+            .to_string();
+        assert_eq!(said, "tract panicked: index 7");
     }
 
     #[test]

@@ -20,7 +20,6 @@ use tract_onnx::pb::NodeProto;
 mod array_feature_extractor;
 mod attrs;
 mod binarizer;
-mod cast;
 mod category_mapper;
 mod check;
 mod fast;
@@ -31,6 +30,7 @@ mod kernel;
 mod label_encoder;
 mod labels;
 mod linear;
+mod main_domain;
 mod normalizer;
 mod numbers;
 mod one_hot;
@@ -42,7 +42,7 @@ mod svm_regressor;
 mod trees;
 mod zipmap;
 
-pub use check::check;
+pub use check::{check, guard};
 pub use fast::{Part, Predictor, Scores, fast_path};
 pub use graph::{ClassLabels, ModelFacts, UnsupportedNode, facts, unsupported};
 pub use labels::Labels;
@@ -87,12 +87,14 @@ pub const OPERATORS: &[&str] = &{
 };
 
 /// tract's ONNX loader with every `ai.onnx.ml` operator registered. Where tract has an operator of the same name
-/// (`LinearClassifier`, `Normalizer`, `TreeEnsembleClassifier`, …) this crate's takes its place.
+/// (`LinearClassifier`, `Normalizer`, `TreeEnsembleClassifier`, …) this crate's takes its place; so do some operators of
+/// the main domain, for exported pipelines need them otherwise: `Cast` (text; int64 that stays int64), and with the same
+/// bits in every batch `MatMul`, `Gemm`, `Exp`, `Log`, `Sigmoid`, `Tanh`, `Softmax`, `LogSoftmax` and the sums
+/// `ReduceSum`, `ReduceMean`, `ReduceSumSquare`, `ReduceL1`, `ReduceL2`, `ReduceLogSumExp`.
 pub fn onnx() -> tract_onnx::Onnx {
     let mut onnx = tract_onnx::onnx();
-    for &(name, builder) in BUILDERS {
+    for &(name, builder) in BUILDERS.iter().chain(main_domain::BUILDERS) {
         onnx.op_register.insert(name, builder);
     }
-    onnx.op_register.insert("Cast", cast::build);
     onnx
 }

@@ -11,7 +11,7 @@ use crate::attrs::{floats, index};
 use crate::kernel::{Built, Kernel, Typed, built, exactly};
 use crate::labels::Labels;
 use crate::numbers::{check_numeric, known_columns, matrix, symbolic_rows, tensor};
-use crate::post::{Post, probit};
+use crate::post::{Post, logistic, probit};
 
 /// Coefficients `[targets, features]` and one intercept a target.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Kernel for LinearRegressor {
 /// Numbers `[N, F]` to labels `[N]` and floats `[N, C]`.
 ///
 /// Two classes may come with one row of coefficients; then the label is the second class where the score is
-/// positive, and the scores are `1 - s, s`.
+/// positive, and the scores are `1 - s, s`, or the logistic of `-s` and `s`.
 #[derive(Debug)]
 struct LinearClassifier {
     weights: Weights,
@@ -203,6 +203,7 @@ impl LinearClassifier {
                 (Post::Probit, 1) => out.push(probit(score)),
                 (Post::Probit, _) => out.extend([probit(score), 0.0]),
                 (_, 1) => out.push(score),
+                (Post::Logistic, _) => out.extend([logistic(-score), logistic(score)]),
                 _ => out.extend([1.0 - score, score]),
             }
             return label;

@@ -195,6 +195,7 @@ impl SvmClassifier {
             [score] if self.classes == 2 => match self.post {
                 Post::Probit => out.extend([probit(score), 0.0]),
                 Post::None => out.extend([-score, score]),
+                Post::Logistic => out.extend([logistic(-score), logistic(score)]),
                 _ => out.extend([1.0 - score, score]),
             },
             // One class has no pair.

@@ -1,5 +1,6 @@
 //! Every exported model in `tests/zoo` against what ONNX Runtime answered: floats to 1e-6, absolute and relative,
-//! everything else exactly; and against itself: the same bits for each row alone, in sevens and all at once.
+//! everything else exactly; and against itself: the same bits for each row alone, in sevens, all at once,
+//! and among a thousand.
 //!
 //! `NAME.onnx` beside `NAME.json` with `inputs` and `outputs`, each `{name, type, shape, data}`, row-major; NaN and
 //! the infinities are text. `ONNX_ZOO` names another folder of the same form.
@@ -221,7 +222,27 @@ fn check(path: &Path) -> Result<(), String> {
             start = end;
         }
     }
+    thousand(&plan, &inputs, &whole)?;
     direct(&proto, &inputs, &names, &whole)
+}
+
+/// The same rows over and over, a thousand at once, starting with the second: each answers as it did among the few.
+fn thousand(plan: &common::Plan, inputs: &[Tensor], whole: &[Tensor]) -> Result<(), String> {
+    let rows = inputs[0].shape()[0];
+    let repeat = |t: &Tensor| {
+        let copies = vec![t.clone(); 1002 / rows + 1];
+        common::rows(&Tensor::stack_tensors(0, &copies).unwrap(), 1, 1001)
+    };
+    let many: Vec<Tensor> = inputs.iter().map(repeat).collect();
+    let many = common::run(plan, &many).map_err(|e| format!("a thousand rows: {e:?}"))?;
+    for (output, (many, whole)) in many.iter().zip(whole).enumerate() {
+        if !same_bits(many, &repeat(whole)) {
+            return Err(format!(
+                "output {output}: a row among a thousand differs from the same row among {rows}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The direct path, where there is one, gives the bits of tract's plan.

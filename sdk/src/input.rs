@@ -2,7 +2,7 @@
 
 use crate::json::Json;
 use crate::list::{Bools, Jsons, Texts};
-use crate::read::Reader;
+use crate::read::{self, Bitmap, List, Reader};
 use crate::shape::{Field, Layout, Scalar, Shape, Slot};
 use crate::timestamp::{self, Timestamp};
 
@@ -22,9 +22,15 @@ pub trait Input<'b>: Sized {
     #[doc(hidden)]
     const LAYOUT: Layout = Layout::of(Self::SHAPES);
 
+    /// The columns, opened once a block: what lies in local variables need not be looked up in every row.
+    #[doc(hidden)]
+    type Columns;
+    #[doc(hidden)]
+    fn open(reader: &Reader<'b>) -> Self::Columns;
+
     /// Reads one row.
     #[doc(hidden)]
-    fn read(reader: &Reader<'b>, row: usize) -> Self;
+    fn read(columns: &Self::Columns, row: usize) -> Self;
 }
 
 /// What a field of an [`Input`] may be.
@@ -36,7 +42,9 @@ pub trait Input<'b>: Sized {
 )]
 pub trait FromColumn<'b>: Sized {
     const SHAPE: Shape;
-    fn read(reader: &Reader<'b>, slot: Slot, row: usize) -> Self;
+    type Column;
+    fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column;
+    fn read(column: &Self::Column, row: usize) -> Self;
 }
 
 /// A field's type that is no `Option`.
@@ -46,34 +54,50 @@ pub trait FromValue<'b>: FromColumn<'b> {}
 #[diagnostic::do_not_recommend]
 impl<'b, T: FromValue<'b>> FromColumn<'b> for Option<T> {
     const SHAPE: Shape = T::SHAPE.or_null();
+    type Column = (Bitmap<'b>, T::Column);
 
     #[inline]
-    fn read(reader: &Reader<'b>, slot: Slot, row: usize) -> Self {
-        reader
-            .is_valid(slot.validity, row)
-            .then(|| T::read(reader, slot, row))
+    fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column {
+        (reader.bitmap(slot.validity), T::open(reader, slot))
+    }
+
+    #[inline]
+    fn read((valid, column): &Self::Column, row: usize) -> Self {
+        valid.has(row).then(|| T::read(column, row))
     }
 }
 
 // Not by the macro below: the compiler shows this impl to whoever writes `String`.
 impl<'b> FromColumn<'b> for &'b str {
     const SHAPE: Shape = Shape::one(Scalar::Text);
+    type Column = read::Texts<'b>;
 
     #[inline]
-    fn read(reader: &Reader<'b>, slot: Slot, row: usize) -> Self {
-        reader.text(slot.index, row)
+    fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column {
+        reader.texts(slot.index)
+    }
+
+    #[inline]
+    fn read(column: &Self::Column, row: usize) -> Self {
+        column.get(row)
     }
 }
 impl<'b> FromValue<'b> for &'b str {}
 
-macro_rules! read {
-    ($($type:ty = $shape:expr, |$reader:ident, $column:ident, $row:ident| $value:expr;)*) => {$(
+macro_rules! columns {
+    ($($type:ty = $shape:expr, $open:ident: $Column:ty, |$column:ident, $row:ident| $value:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl<'b> FromColumn<'b> for $type {
             const SHAPE: Shape = $shape;
+            type Column = $Column;
 
             #[inline]
-            fn read($reader: &Reader<'b>, Slot { index: $column, .. }: Slot, $row: usize) -> Self {
+            fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column {
+                reader.$open(slot.index)
+            }
+
+            #[inline]
+            fn read($column: &Self::Column, $row: usize) -> Self {
                 $value
             }
         }
@@ -81,18 +105,17 @@ macro_rules! read {
     )*};
 }
 
-read! {
-    bool = Shape::one(Scalar::Boolean), |reader, column, row| reader.boolean(column, row);
-    i64 = Shape::one(Scalar::Integer), |reader, column, row| reader.integer(column, row);
-    f64 = Shape::one(Scalar::Float), |reader, column, row| reader.float(column, row);
-    Timestamp = Shape::one(Scalar::Timestamp), |reader, column, row|
-        Timestamp::from_micros(reader.integer(column, row));
-    Json<'b> = Shape::one(Scalar::Json), |reader, column, row| Json::new(reader.text(column, row));
-    Bools<'b> = Shape::many(Scalar::Boolean), |reader, list, row| Bools::new(reader.booleans(list, row));
-    &'b [i64] = Shape::many(Scalar::Integer), |reader, list, row| reader.integers(list, row);
-    &'b [f64] = Shape::many(Scalar::Float), |reader, list, row| reader.floats(list, row);
-    &'b [Timestamp] = Shape::many(Scalar::Timestamp), |reader, list, row|
-        timestamp::from_micros(reader.integers(list, row));
-    Texts<'b> = Shape::many(Scalar::Text), |reader, list, row| Texts::new(reader.texts(list, row));
-    Jsons<'b> = Shape::many(Scalar::Json), |reader, list, row| Jsons::new(reader.texts(list, row));
+columns! {
+    bool = Shape::one(Scalar::Boolean), booleans: &'b [u8], |column, row| column[row] != 0;
+    i64 = Shape::one(Scalar::Integer), integers: &'b [i64], |column, row| column[row];
+    f64 = Shape::one(Scalar::Float), floats: &'b [f64], |column, row| column[row];
+    Timestamp = Shape::one(Scalar::Timestamp), integers: &'b [i64], |column, row| Timestamp::from_micros(column[row]);
+    Json<'b> = Shape::one(Scalar::Json), texts: read::Texts<'b>, |column, row| Json::new(column.get(row));
+    Bools<'b> = Shape::many(Scalar::Boolean), list: List<'b>, |column, row| Bools::new(column.booleans(row));
+    &'b [i64] = Shape::many(Scalar::Integer), list: List<'b>, |column, row| column.integers(row);
+    &'b [f64] = Shape::many(Scalar::Float), list: List<'b>, |column, row| column.floats(row);
+    &'b [Timestamp] = Shape::many(Scalar::Timestamp), list: List<'b>, |column, row|
+        timestamp::from_micros(column.integers(row));
+    Texts<'b> = Shape::many(Scalar::Text), list: List<'b>, |column, row| Texts::new(column.texts(row));
+    Jsons<'b> = Shape::many(Scalar::Json), list: List<'b>, |column, row| Jsons::new(column.texts(row));
 }

@@ -120,6 +120,6 @@ pub mod __private {
     pub use crate::read::Reader;
     pub use crate::run::{About, Function, Visitor};
     pub use crate::shape::{Field, Shape, Slot};
-    pub use crate::write::Writer;
+    pub use crate::write::Pools;
     pub use wit_bindgen;
 }

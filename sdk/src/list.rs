@@ -37,9 +37,6 @@ pub trait Item<'a>: Sized {
     fn at(items: &Self::Items, index: usize) -> Self;
 }
 
-/// The arena, the ends of all its texts, and which of them are in the list.
-type Arena<'a> = (&'a str, &'a [u32], (usize, usize));
-
 impl<'a> Item<'a> for bool {
     type Items = &'a [u8];
 
@@ -55,30 +52,30 @@ impl<'a> Item<'a> for bool {
 }
 
 impl<'a> Item<'a> for &'a str {
-    type Items = Arena<'a>;
+    type Items = read::Texts<'a>;
 
     #[inline]
-    fn count((_, _, (start, end)): &Arena<'a>) -> usize {
-        end - start
+    fn count(items: &read::Texts<'a>) -> usize {
+        items.len()
     }
 
     #[inline]
-    fn at((text, ends, (start, _)): &Arena<'a>, index: usize) -> &'a str {
-        read::item(text, ends, start + index)
+    fn at(items: &read::Texts<'a>, index: usize) -> &'a str {
+        items.get(index)
     }
 }
 
 impl<'a> Item<'a> for Json<'a> {
-    type Items = Arena<'a>;
+    type Items = read::Texts<'a>;
 
     #[inline]
-    fn count(items: &Arena<'a>) -> usize {
-        <&str>::count(items)
+    fn count(items: &read::Texts<'a>) -> usize {
+        items.len()
     }
 
     #[inline]
-    fn at(items: &Arena<'a>, index: usize) -> Json<'a> {
-        Json::new(<&str>::at(items, index))
+    fn at(items: &read::Texts<'a>, index: usize) -> Json<'a> {
+        Json::new(items.get(index))
     }
 }
 

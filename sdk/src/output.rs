@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use crate::json::Json;
 use crate::list::{Item, List};
 use crate::refusal::Refusal;
-use crate::shape::{Field, Layout, Scalar, Shape, Slot};
+use crate::shape::{Field, Layout, Scalar, Shape};
 use crate::timestamp::Timestamp;
-use crate::write::{ListBuffer, Writer};
+use crate::write::{Bitmap, ListBuffer, Pools, TextBuffer};
 
 /// A struct whose fields are the feature columns a transform gives: `#[derive(Output)]`.
 #[diagnostic::on_unimplemented(
@@ -25,13 +25,19 @@ pub trait Output: Sized {
     #[doc(hidden)]
     const LAYOUT: Layout = Layout::of(Self::SHAPES);
 
+    /// The columns, opened once a block.
+    #[doc(hidden)]
+    type Columns<'w>;
+    #[doc(hidden)]
+    fn open<'w>(pools: &mut Pools<'w>) -> Self::Columns<'w>;
+
     /// Writes one row; rows come in order.
     #[doc(hidden)]
-    fn write(self, writer: &mut Writer, row: usize);
+    fn write(self, columns: &mut Self::Columns<'_>, row: usize);
 
     /// Leaves one row empty.
     #[doc(hidden)]
-    fn skip(writer: &mut Writer);
+    fn skip(columns: &mut Self::Columns<'_>);
 }
 
 /// What a transform may return: an [`Output`], or a `Result` of one.
@@ -65,8 +71,10 @@ impl<O: Output, E: Into<Refusal>> Outcome for Result<O, E> {
 )]
 pub trait IntoColumn {
     const SHAPE: Shape;
-    fn write(self, writer: &mut Writer, slot: Slot, row: usize);
-    fn skip(writer: &mut Writer, slot: Slot);
+    type Column<'w>;
+    fn open<'w>(pools: &mut Pools<'w>) -> Self::Column<'w>;
+    fn write(self, column: &mut Self::Column<'_>, row: usize);
+    fn skip(column: &mut Self::Column<'_>);
 }
 
 /// A field's type that is no `Option`.
@@ -97,49 +105,61 @@ impl Ranged for Option<f64> {}
 #[diagnostic::do_not_recommend]
 impl<T: IntoValue> IntoColumn for Option<T> {
     const SHAPE: Shape = T::SHAPE.or_null();
+    type Column<'w> = (Bitmap<'w>, T::Column<'w>);
 
     #[inline]
-    fn write(self, writer: &mut Writer, slot: Slot, row: usize) {
+    fn open<'w>(pools: &mut Pools<'w>) -> Self::Column<'w> {
+        (pools.validity(), T::open(pools))
+    }
+
+    #[inline]
+    fn write(self, (valid, column): &mut Self::Column<'_>, row: usize) {
         match self {
             Some(value) => {
-                writer.mark_valid(slot.validity, row);
-                value.write(writer, slot, row);
+                valid.mark(row);
+                value.write(column, row);
             }
-            None => T::skip(writer, slot),
+            None => T::skip(column),
         }
     }
 
     #[inline]
-    fn skip(writer: &mut Writer, slot: Slot) {
-        T::skip(writer, slot);
+    fn skip((_, column): &mut Self::Column<'_>) {
+        T::skip(column);
     }
 }
 
 /// Types with a fixed place, which is zero until it is written.
 macro_rules! flat {
-    ($($type:ty = $scalar:expr, |$writer:ident, $column:ident, $row:ident, $value:ident| $write:expr;)*) => {$(
+    ($($type:ty = $scalar:expr, $open:ident: [$Stored:ty], |$value:ident| $stored:expr;)*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoColumn for $type {
             const SHAPE: Shape = Shape::one($scalar);
+            type Column<'w> = &'w mut [$Stored];
 
             #[inline]
-            fn write(self, $writer: &mut Writer, Slot { index: $column, .. }: Slot, $row: usize) {
-                let $value = self;
-                $write
+            fn open<'w>(pools: &mut Pools<'w>) -> Self::Column<'w> {
+                pools.$open()
             }
 
             #[inline]
-            fn skip(_: &mut Writer, _: Slot) {}
+            fn write(self, column: &mut Self::Column<'_>, row: usize) {
+                let $value = self;
+                column[row] = $stored;
+            }
+
+            #[inline]
+            fn skip(_: &mut Self::Column<'_>) {}
         }
         impl IntoValue for $type {}
     )*};
 }
 
 flat! {
-    bool = Scalar::Boolean, |writer, column, row, value| writer.boolean(column, row, value);
-    i64 = Scalar::Integer, |writer, column, row, value| writer.integer(column, row, value);
-    f64 = Scalar::Float, |writer, column, row, value| writer.float(column, row, value);
-    Timestamp = Scalar::Timestamp, |writer, column, row, value| writer.integer(column, row, value.micros());
+    bool = Scalar::Boolean, booleans: [u8], |value| value.into();
+    i64 = Scalar::Integer, integers: [i64], |value| value;
+    f64 = Scalar::Float, floats: [f64], |value| value;
+    Timestamp = Scalar::Timestamp, integers: [i64], |value| value.micros();
 }
 
 macro_rules! text {
@@ -147,16 +167,22 @@ macro_rules! text {
         #[diagnostic::do_not_recommend]
         impl IntoColumn for $type {
             const SHAPE: Shape = Shape::one($scalar);
+            type Column<'w> = &'w mut TextBuffer;
 
             #[inline]
-            fn write(self, writer: &mut Writer, slot: Slot, _: usize) {
-                let ($buffer, $value) = (writer.text(slot.index), self);
+            fn open<'w>(pools: &mut Pools<'w>) -> Self::Column<'w> {
+                pools.text()
+            }
+
+            #[inline]
+            fn write(self, $buffer: &mut Self::Column<'_>, _: usize) {
+                let $value = self;
                 $push
             }
 
             #[inline]
-            fn skip(writer: &mut Writer, slot: Slot) {
-                writer.text(slot.index).push("");
+            fn skip(buffer: &mut Self::Column<'_>) {
+                buffer.push("");
             }
         }
         impl IntoValue for $type {}
@@ -170,6 +196,40 @@ text! {
         Cow::Borrowed(text) => buffer.push(text),
         Cow::Owned(text) => buffer.push_owned(text),
     };
+}
+
+/// Types that are many items.
+macro_rules! many {
+    ($($type:ty, for { $($parameters:tt)* };)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<$($parameters)*> IntoColumn for $type {
+            const SHAPE: Shape = Shape::many(T::SCALAR);
+            type Column<'w> = &'w mut ListBuffer;
+
+            #[inline]
+            fn open<'w>(pools: &mut Pools<'w>) -> Self::Column<'w> {
+                pools.list()
+            }
+
+            #[inline]
+            fn write(self, list: &mut Self::Column<'_>, _: usize) {
+                self.iter().for_each(|item| item.push(list));
+                list.end_row();
+            }
+
+            #[inline]
+            fn skip(list: &mut Self::Column<'_>) {
+                list.end_row();
+            }
+        }
+        impl<$($parameters)*> IntoValue for $type {}
+    )*};
+}
+
+many! {
+    Vec<T>, for { T: IntoItem };
+    &[T], for { T: IntoItem };
+    List<'a, T>, for { 'a, T: Item<'a> + IntoItem };
 }
 
 macro_rules! item {
@@ -195,55 +255,3 @@ item! {
     String = Scalar::Text, |list, value| list.text.push(value);
     Json<'_> = Scalar::Json, |list, value| list.text.push(value.as_str());
 }
-
-#[diagnostic::do_not_recommend]
-impl<T: IntoItem> IntoColumn for &[T] {
-    const SHAPE: Shape = Shape::many(T::SCALAR);
-
-    #[inline]
-    fn write(self, writer: &mut Writer, slot: Slot, _: usize) {
-        let list = writer.list(slot.index);
-        self.iter().for_each(|item| item.push(list));
-        list.end_row();
-    }
-
-    #[inline]
-    fn skip(writer: &mut Writer, slot: Slot) {
-        writer.list(slot.index).end_row();
-    }
-}
-impl<T: IntoItem> IntoValue for &[T] {}
-
-#[diagnostic::do_not_recommend]
-impl<'a, T: Item<'a> + IntoItem> IntoColumn for List<'a, T> {
-    const SHAPE: Shape = Shape::many(T::SCALAR);
-
-    #[inline]
-    fn write(self, writer: &mut Writer, slot: Slot, _: usize) {
-        let list = writer.list(slot.index);
-        self.iter().for_each(|item| item.push(list));
-        list.end_row();
-    }
-
-    #[inline]
-    fn skip(writer: &mut Writer, slot: Slot) {
-        writer.list(slot.index).end_row();
-    }
-}
-impl<'a, T: Item<'a> + IntoItem> IntoValue for List<'a, T> {}
-
-#[diagnostic::do_not_recommend]
-impl<T: IntoItem> IntoColumn for Vec<T> {
-    const SHAPE: Shape = Shape::many(T::SCALAR);
-
-    #[inline]
-    fn write(self, writer: &mut Writer, slot: Slot, row: usize) {
-        self.as_slice().write(writer, slot, row);
-    }
-
-    #[inline]
-    fn skip(writer: &mut Writer, slot: Slot) {
-        <&[T]>::skip(writer, slot);
-    }
-}
-impl<T: IntoItem> IntoValue for Vec<T> {}

@@ -1,5 +1,7 @@
 //! A block that was checked once, so that reading a value cannot fail.
 
+use std::ops::Range;
+
 use crate::bindings::tidemill::transform::types::{Block, Failure};
 use crate::shape::{Layout, Pool, Shape};
 
@@ -132,69 +134,126 @@ impl<'b> Reader<'b> {
     }
 
     #[inline]
-    pub(crate) fn is_valid(&self, column: usize, row: usize) -> bool {
-        self.validity[column * self.bitmap + row / 8] & (1 << (row % 8)) != 0
+    pub(crate) fn floats(&self, column: usize) -> &'b [f64] {
+        &self.floats[column * self.rows..][..self.rows]
     }
 
     #[inline]
-    pub(crate) fn float(&self, column: usize, row: usize) -> f64 {
-        self.floats[column * self.rows + row]
+    pub(crate) fn integers(&self, column: usize) -> &'b [i64] {
+        &self.integers[column * self.rows..][..self.rows]
     }
 
     #[inline]
-    pub(crate) fn integer(&self, column: usize, row: usize) -> i64 {
-        self.integers[column * self.rows + row]
+    pub(crate) fn booleans(&self, column: usize) -> &'b [u8] {
+        &self.booleans[column * self.rows..][..self.rows]
     }
 
     #[inline]
-    pub(crate) fn boolean(&self, column: usize, row: usize) -> bool {
-        self.booleans[column * self.rows + row] != 0
+    pub(crate) fn texts(&self, column: usize) -> Texts<'b> {
+        let first = column * self.rows;
+        Texts {
+            text: self.text,
+            start: start(self.text_ends, first),
+            ends: &self.text_ends[first..][..self.rows],
+        }
     }
 
     #[inline]
-    pub(crate) fn text(&self, column: usize, row: usize) -> &'b str {
-        item(self.text, self.text_ends, column * self.rows + row)
+    pub(crate) fn list(&self, list: usize) -> List<'b> {
+        let offsets = &self.list_offsets[list * (self.rows + 1)..][..self.rows + 1];
+        List {
+            reader: *self,
+            offsets,
+        }
     }
 
     #[inline]
-    pub(crate) fn floats(&self, list: usize, row: usize) -> &'b [f64] {
-        let (start, end) = self.items(list, row);
-        &self.floats[start..end]
-    }
-
-    #[inline]
-    pub(crate) fn integers(&self, list: usize, row: usize) -> &'b [i64] {
-        let (start, end) = self.items(list, row);
-        &self.integers[start..end]
-    }
-
-    #[inline]
-    pub(crate) fn booleans(&self, list: usize, row: usize) -> &'b [u8] {
-        let (start, end) = self.items(list, row);
-        &self.booleans[start..end]
-    }
-
-    /// The arena, all its ends, and which of them are the row's items.
-    #[inline]
-    pub(crate) fn texts(&self, list: usize, row: usize) -> (&'b str, &'b [u32], (usize, usize)) {
-        (self.text, self.text_ends, self.items(list, row))
-    }
-
-    #[inline]
-    fn items(&self, list: usize, row: usize) -> (usize, usize) {
-        let at = list * (self.rows + 1) + row;
-        (
-            self.list_offsets[at] as usize,
-            self.list_offsets[at + 1] as usize,
-        )
+    pub(crate) fn bitmap(&self, column: usize) -> Bitmap<'b> {
+        Bitmap(&self.validity[column * self.bitmap..][..self.bitmap])
     }
 }
 
-/// The `index`-th text of an arena.
+/// Which rows of a nullable column have a value.
+#[derive(Clone, Copy)]
+pub struct Bitmap<'b>(&'b [u8]);
+
+impl Bitmap<'_> {
+    #[inline]
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.0[row / 8] & (1 << (row % 8)) != 0
+    }
+}
+
+/// A run of texts, one behind the other in the arena.
+#[derive(Clone, Copy)]
+pub struct Texts<'b> {
+    text: &'b str,
+    /// Where the first begins.
+    start: u32,
+    ends: &'b [u32],
+}
+
+impl<'b> Texts<'b> {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> &'b str {
+        let start = if index == 0 {
+            self.start
+        } else {
+            self.ends[index - 1]
+        };
+        &self.text[start as usize..self.ends[index] as usize]
+    }
+}
+
+/// A list column.
+#[derive(Clone, Copy)]
+pub struct List<'b> {
+    reader: Reader<'b>,
+    /// One more than there are rows.
+    offsets: &'b [u32],
+}
+
+impl<'b> List<'b> {
+    #[inline]
+    pub(crate) fn floats(&self, row: usize) -> &'b [f64] {
+        &self.reader.floats[self.items(row)]
+    }
+
+    #[inline]
+    pub(crate) fn integers(&self, row: usize) -> &'b [i64] {
+        &self.reader.integers[self.items(row)]
+    }
+
+    #[inline]
+    pub(crate) fn booleans(&self, row: usize) -> &'b [u8] {
+        &self.reader.booleans[self.items(row)]
+    }
+
+    #[inline]
+    pub(crate) fn texts(&self, row: usize) -> Texts<'b> {
+        let (items, ends) = (self.items(row), self.reader.text_ends);
+        Texts {
+            text: self.reader.text,
+            start: start(ends, items.start),
+            ends: &ends[items],
+        }
+    }
+
+    #[inline]
+    fn items(&self, row: usize) -> Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+}
+
+/// Where the `index`-th text of a block begins.
 #[inline]
-pub(crate) fn item<'b>(text: &'b str, ends: &[u32], index: usize) -> &'b str {
-    let start = if index == 0 { 0 } else { ends[index - 1] };
-    &text[start as usize..ends[index] as usize]
+fn start(ends: &[u32], index: usize) -> u32 {
+    if index == 0 { 0 } else { ends[index - 1] }
 }
 
 /// The arena as text: UTF-8 as a whole, and cut only between characters.

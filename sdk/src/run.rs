@@ -5,7 +5,7 @@ use crate::input::Input;
 use crate::output::{Outcome, Output};
 use crate::read::Reader;
 use crate::shape::{Field, Scalar, Shape};
-use crate::write::Writer;
+use crate::write::{Writer, index};
 
 /// What `#[transform]` makes of a function: a type of the function's name that can describe and run it.
 #[diagnostic::on_unimplemented(
@@ -135,15 +135,38 @@ impl<'b> Visitor<'b> for Run<'b> {
     fn visit<I: Input<'b>, R: Outcome>(self, function: impl Fn(I) -> R) -> Self::Given {
         let reader = Reader::new(self.0, I::SHAPES, I::LAYOUT)?;
         let mut writer = Writer::new(reader.rows, R::Output::SHAPES, R::Output::LAYOUT);
-        for row in 0..reader.rows {
-            match function(I::read(&reader, row)).into_result() {
-                Ok(output) => output.write(&mut writer, row),
-                Err(refusal) => {
-                    R::Output::skip(&mut writer);
-                    writer.refuse(row, refusal.into_message());
-                }
+        let (from, mut into) = (I::open(&reader), R::Output::open(&mut writer.pools()));
+        let refusals = every_row(reader.rows, &from, &mut into, function);
+        drop(into);
+        Ok(types::Answer {
+            rows: writer.finish(),
+            refusals,
+        })
+    }
+}
+
+/// The loop alone, apart from the care of memory around it: small enough that the compiler takes the author's function
+/// into it and keeps the columns in registers.
+#[inline(always)]
+fn every_row<'b, I: Input<'b>, R: Outcome>(
+    rows: usize,
+    from: &I::Columns,
+    into: &mut <R::Output as Output>::Columns<'_>,
+    function: impl Fn(I) -> R,
+) -> Vec<types::Refusal> {
+    let mut refusals = Vec::new();
+    for row in 0..rows {
+        match function(I::read(from, row)).into_result() {
+            Ok(output) => output.write(into, row),
+            Err(refusal) => {
+                R::Output::skip(into);
+                let message = refusal.into_message();
+                refusals.push(types::Refusal {
+                    row: index(row),
+                    message,
+                });
             }
         }
-        Ok(writer.finish())
     }
+    refusals
 }

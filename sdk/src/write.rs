@@ -1,9 +1,11 @@
 //! An answer in the making: flat columns at their place from the start, text and lists gathered and joined at the end.
 
-use crate::bindings::tidemill::transform::types::{Answer, Block, Refusal};
+use std::slice::IterMut;
+
+use crate::bindings::tidemill::transform::types::Block;
 use crate::shape::{Layout, Pool, Shape};
 
-/// Takes the values of one row after another.
+/// The memory of an answer.
 pub struct Writer {
     rows: usize,
     /// Bytes of one validity bitmap.
@@ -14,8 +16,23 @@ pub struct Writer {
     validity: Vec<u8>,
     texts: Vec<TextBuffer>,
     lists: Vec<ListBuffer>,
-    refusals: Vec<Refusal>,
 }
+
+/// What of a [`Writer`] is not yet given to a column. The columns of a kind take their parts one after another, in the
+/// order of the fields.
+pub struct Pools<'w> {
+    rows: usize,
+    bitmap: usize,
+    floats: &'w mut [f64],
+    integers: &'w mut [i64],
+    booleans: &'w mut [u8],
+    validity: &'w mut [u8],
+    texts: IterMut<'w, TextBuffer>,
+    lists: IterMut<'w, ListBuffer>,
+}
+
+/// The validity of a nullable column.
+pub struct Bitmap<'w>(&'w mut [u8]);
 
 #[derive(Clone, Default)]
 pub struct TextBuffer {
@@ -49,51 +66,24 @@ impl Writer {
                 .map(|_| TextBuffer::with_rows(rows))
                 .collect(),
             lists: lists(shapes, layout, rows),
-            refusals: Vec::new(),
         }
     }
 
     #[inline]
-    pub(crate) fn mark_valid(&mut self, column: usize, row: usize) {
-        self.validity[column * self.bitmap + row / 8] |= 1 << (row % 8);
+    pub(crate) fn pools(&mut self) -> Pools<'_> {
+        Pools {
+            rows: self.rows,
+            bitmap: self.bitmap,
+            floats: &mut self.floats,
+            integers: &mut self.integers,
+            booleans: &mut self.booleans,
+            validity: &mut self.validity,
+            texts: self.texts.iter_mut(),
+            lists: self.lists.iter_mut(),
+        }
     }
 
-    #[inline]
-    pub(crate) fn float(&mut self, column: usize, row: usize, value: f64) {
-        self.floats[column * self.rows + row] = value;
-    }
-
-    #[inline]
-    pub(crate) fn integer(&mut self, column: usize, row: usize, value: i64) {
-        self.integers[column * self.rows + row] = value;
-    }
-
-    #[inline]
-    pub(crate) fn boolean(&mut self, column: usize, row: usize, value: bool) {
-        self.booleans[column * self.rows + row] = value.into();
-    }
-
-    /// The buffer of a text column; wants one text a row, in order.
-    #[inline]
-    pub(crate) fn text(&mut self, column: usize) -> &mut TextBuffer {
-        &mut self.texts[column]
-    }
-
-    /// The buffer of a list column; wants items and one `end_row` a row, in order.
-    #[inline]
-    pub(crate) fn list(&mut self, list: usize) -> &mut ListBuffer {
-        &mut self.lists[list]
-    }
-
-    #[cold]
-    pub(crate) fn refuse(&mut self, row: usize, message: String) {
-        self.refusals.push(Refusal {
-            row: index(row),
-            message,
-        });
-    }
-
-    pub(crate) fn finish(self) -> Answer {
+    pub(crate) fn finish(self) -> Block {
         let mut texts = self.texts.into_iter();
         let text = texts.next().unwrap_or_default();
         let mut block = Block {
@@ -112,10 +102,53 @@ impl Writer {
         for column in self.lists {
             column.append_to(&mut block);
         }
-        Answer {
-            rows: block,
-            refusals: self.refusals,
-        }
+        block
+    }
+}
+
+/// # Panics
+///
+/// If more columns are taken than the layout has: the SDK's own mistake.
+impl<'w> Pools<'w> {
+    #[inline]
+    pub(crate) fn floats(&mut self) -> &'w mut [f64] {
+        self.floats.split_off_mut(..self.rows).expect(COUNTED)
+    }
+
+    #[inline]
+    pub(crate) fn integers(&mut self) -> &'w mut [i64] {
+        self.integers.split_off_mut(..self.rows).expect(COUNTED)
+    }
+
+    #[inline]
+    pub(crate) fn booleans(&mut self) -> &'w mut [u8] {
+        self.booleans.split_off_mut(..self.rows).expect(COUNTED)
+    }
+
+    /// Wants one text a row, in order.
+    #[inline]
+    pub(crate) fn text(&mut self) -> &'w mut TextBuffer {
+        self.texts.next().expect(COUNTED)
+    }
+
+    /// Wants items and one `end_row` a row, in order.
+    #[inline]
+    pub(crate) fn list(&mut self) -> &'w mut ListBuffer {
+        self.lists.next().expect(COUNTED)
+    }
+
+    #[inline]
+    pub(crate) fn validity(&mut self) -> Bitmap<'w> {
+        Bitmap(self.validity.split_off_mut(..self.bitmap).expect(COUNTED))
+    }
+}
+
+const COUNTED: &str = "every column was counted";
+
+impl Bitmap<'_> {
+    #[inline]
+    pub(crate) fn mark(&mut self, row: usize) {
+        self.0[row / 8] |= 1 << (row % 8);
     }
 }
 
@@ -208,6 +241,6 @@ fn lists(shapes: &[Shape], layout: Layout, rows: usize) -> Vec<ListBuffer> {
 }
 
 #[inline]
-fn index(value: usize) -> u32 {
+pub(crate) fn index(value: usize) -> u32 {
     u32::try_from(value).expect("a block holds less than 2^32 values and bytes of text")
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::client::ServerArg;
 use super::table::Table;
+use crate::service::Definition;
 
 #[derive(Subcommand)]
 pub enum Service {
@@ -86,7 +87,8 @@ impl Service {
                     ]);
                 }
                 print!("\n{table}");
-                println!("\n{}", toml::to_string(&shown["definition"])?);
+                let definition: Definition = serde_json::from_value(shown["definition"].clone())?;
+                println!("\n{}", toml::to_string(&definition)?);
             }
             Service::List { server } => {
                 let answer = server.client().get("/v1/services")?;

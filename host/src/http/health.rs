@@ -22,7 +22,7 @@ pub async fn readyz(State(shared): State<Shared>) -> String {
 pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let app = &shared.app;
     if let Some(log) = &app.log {
-        app.metrics.log(log.written(), log.dropped());
+        app.metrics.log(log.written(), log.dropped(), log.failed());
     }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],

@@ -117,7 +117,7 @@ fn answer(app: &App, service: &Service, wanted: Wanted, body: &[u8]) -> Result<V
     let now = jiff::Timestamp::now().as_microsecond();
     let definition = &service.plan.definition;
     if wanted == Wanted::Score && service.plan.model.is_none() {
-        let reason = "it has no model; ask it for /features";
+        let reason = "it has no model; ask for its /features (tidemill score --features-only)";
         return Err(Error::invalid(
             format!("service \"{}\"", definition.name),
             reason,

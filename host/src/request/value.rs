@@ -358,6 +358,7 @@ fn wanted(field: &Field) -> String {
             format!("a timestamp such as \"2013-01-01T05:15:00-05:00\"{null}")
         }
         DataType::One(Scalar::Integer) => format!("an i64{null}"),
+        DataType::One(Scalar::Float) => format!("an f64{null}"),
         DataType::One(Scalar::Text) => format!("text{null}"),
         data_type => format!("a {data_type}{null}"),
     }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 
-use super::limits::Limits;
 use crate::error::{Error, Result};
 
 /// The contract this host speaks: `wit/transform.wit`, any patch of it.
@@ -26,8 +25,6 @@ struct Outline {
     /// `module::name` of a core module, the plain name of a component.
     imports: Vec<String>,
     exports: Vec<String>,
-    /// Bytes of the largest function, nested modules included.
-    largest_function: usize,
 }
 
 /// A component as it is, or made from a raw core module that carries the contract as the SDK embeds it. Refused with
@@ -61,18 +58,6 @@ pub fn componentize(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(Cow::Owned(component))
 }
 
-/// Refuses what would take too long to compile.
-pub(super) fn check_sizes(component: &[u8], limits: &Limits) -> Result<()> {
-    let largest = Outline::of(component).map_err(refused)?.largest_function;
-    if largest > limits.function_bytes {
-        return Err(refused(format!(
-            "one of its functions has {largest} bytes, over the limit of {}",
-            limits.function_bytes
-        )));
-    }
-    Ok(())
-}
-
 pub(super) fn refused(reason: String) -> Error {
     Error::refused("the component", reason)
 }
@@ -89,9 +74,6 @@ impl Outline {
             match payload {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::CodeSectionEntry(body) => {
-                    outline.largest_function = outline.largest_function.max(body.range().len());
-                }
                 payload if depth == 0 => outline.read_top(payload).map_err(malformed)?,
                 _ => {}
             }
@@ -107,8 +89,11 @@ impl Outline {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let import = import?;
-                    self.imports
-                        .push(format!("{}::{}", import.module, import.name));
+                    self.imports.push(match import.module {
+                        // How a world's own imports are spelled in a module.
+                        "$root" => import.name.to_owned(),
+                        module => format!("{module}::{}", import.name),
+                    });
                 }
             }
             Payload::ExportSection(section) => {
@@ -157,7 +142,7 @@ impl Outline {
     }
 }
 
-fn malformed(error: wasmparser::BinaryReaderError) -> String {
+pub(super) fn malformed(error: wasmparser::BinaryReaderError) -> String {
     format!(
         "it is malformed or cut off: {} at byte {}",
         error.message(),

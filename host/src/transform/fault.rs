@@ -49,15 +49,23 @@ pub(super) fn fault(error: &wasmtime::Error, limits: &Limits, fuel: u64) -> Faul
                 frames,
             }
         }
-        None => {
-            let message = error.root_cause().to_string();
-            match message.contains(ANSWER_TOO_LARGE) {
-                true => Fault::AnswerTooLarge {
-                    limit: limits.answer_bytes,
-                },
-                false => Fault::BadAnswer(message),
-            }
-        }
+        None => other(error.root_cause().to_string(), limits),
+    }
+}
+
+/// A fault without a trap: the host could not place the rows in the guest's memory, or read the answer out of it.
+fn other(message: String, limits: &Limits) -> Fault {
+    if message.contains(ANSWER_TOO_LARGE) {
+        return Fault::AnswerTooLarge {
+            limit: limits.answer_bytes,
+        };
+    }
+    match message.strip_prefix("realloc return: ") {
+        Some(what) => Fault::Trap {
+            message: format!("its allocator gave no room for the rows: {what}"),
+            frames: Vec::new(),
+        },
+        None => Fault::BadAnswer(message),
     }
 }
 

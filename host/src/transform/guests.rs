@@ -28,6 +28,8 @@ pub(super) struct Guest {
     pub items: &'static str,
     /// What `describe` does before it answers.
     pub describe: &'static str,
+    /// What `cabi_realloc` does before it answers.
+    pub realloc: &'static str,
     /// What `transform` does before it answers. The parameters are `$rows` and, of each list, `$floats` and `$floats_len`.
     pub transform: &'static str,
     /// What `transform` does to the answer at `ANSWER`, before it returns it.
@@ -46,6 +48,7 @@ impl Default for Guest {
             contract: "0.1.0",
             items: "",
             describe: "",
+            realloc: "",
             transform: "",
             answer: "",
         }
@@ -91,6 +94,7 @@ impl Guest {
 
     fn text(&self) -> String {
         let Guest {
+            realloc,
             items,
             describe,
             transform,
@@ -136,6 +140,7 @@ impl Guest {
                 (global $heap (mut i32) (i32.const {HEAP}))
                 (func $realloc (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
                     (local $at i32)
+                    {realloc}
                     (local.set $at (i32.and
                         (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
                         (i32.sub (i32.const 0) (local.get $align))))

@@ -13,9 +13,9 @@ const ADDRESSABLE: usize = 1 << 32;
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Fuel for a call of one row: the time limit, the same on every machine. One unit is about one Wasm instruction, or
-    /// one byte of a bulk copy.
+    /// one byte of a bulk copy; 100 million are some 50 milliseconds, and an ordinary row takes a few thousand.
     pub fuel: u64,
-    /// Fuel added for each further row of a call.
+    /// Fuel added for each further row of a call. A call that needs more is repeated with fewer rows.
     pub fuel_per_row: u64,
     /// Linear memory of one instance, in bytes.
     pub memory_bytes: usize,
@@ -25,8 +25,6 @@ pub struct Limits {
     pub rows_per_call: usize,
     /// Size of a component, in bytes.
     pub component_bytes: usize,
-    /// Size of one function of it, in bytes: the time to compile a function grows faster than its size.
-    pub function_bytes: usize,
     /// After so many calls an instance is replaced by a new one.
     pub calls_per_instance: u32,
     /// An instance that has grown by more than this, in bytes, is not kept for another call.
@@ -38,16 +36,15 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            fuel: 50_000_000,
-            fuel_per_row: 500_000,
+            fuel: 100_000_000,
+            fuel_per_row: 100_000,
             memory_bytes: 64 * MIB,
             answer_bytes: 32 * MIB,
             rows_per_call: 16_384,
             component_bytes: 8 * MIB,
-            function_bytes: MIB / 2,
             calls_per_instance: 10_000,
             warm_memory_bytes: 8 * MIB,
-            instances: 1_000,
+            instances: 500,
         }
     }
 }
@@ -61,7 +58,6 @@ impl Limits {
             ("answer_bytes", self.answer_bytes),
             ("rows_per_call", self.rows_per_call),
             ("component_bytes", self.component_bytes),
-            ("function_bytes", self.function_bytes),
             ("calls_per_instance", self.calls_per_instance as usize),
             ("instances", self.instances as usize),
         ];

@@ -22,14 +22,13 @@ impl<T: Number> Regression<T> {
         for (i, sum) in sums.iter_mut().enumerate() {
             match self.aggregate {
                 Aggregate::Average => *sum = *sum / trees,
-                Aggregate::Sum => {}
-                Aggregate::Min | Aggregate::Max if !reached[i] => *sum = T::default(),
-                Aggregate::Min | Aggregate::Max => {}
+                Aggregate::Sum | Aggregate::Min | Aggregate::Max => {}
             }
             if let Some(base) = base {
                 *sum = *sum + base[i];
             }
         }
+        zero_unreached(sums, reached);
         if let [only] = sums {
             // One target: ONNX Runtime applies PROBIT and passes the others through.
             if self.post == Post::Probit {
@@ -49,7 +48,8 @@ pub(crate) struct Classification<T> {
     /// Two classes, and every weight is given to one and the same of them.
     pub binary: bool,
     pub all_positive: bool,
-    /// Index of the labels 0 and 1 in the extended table of labels, for the case that is not `binary`.
+    /// Index of the labels that stand for 0 and 1 where the case is not `binary`: the numbers themselves for integer
+    /// labels, the two classes for text.
     pub zero_one: u32,
 }
 
@@ -121,6 +121,7 @@ impl<T: Number> Classification<T> {
         };
         if scores == 2 {
             let mut both = [first, second];
+            zero_unreached(&mut both, &[reached[0], has_second]);
             transform(self.post, &mut both);
             return (both, label);
         }
@@ -156,6 +157,7 @@ impl<T: Number> Classification<T> {
                 best = Some((class, score));
             }
         }
+        zero_unreached(&mut sums[with_base..], &reached[with_base..]);
         transform(self.post, sums);
         best.map_or(0, |(class, _)| class as u32)
     }
@@ -168,6 +170,15 @@ enum Second {
     Complement,
     /// Weights are margins: `-s, s`, or their logistic.
     Negated,
+}
+
+/// A sum no leaf has added to is zero, whatever base value it got: ONNX Runtime reads it so.
+fn zero_unreached<T: Number>(sums: &mut [T], reached: &[bool]) {
+    let unreached = sums
+        .iter_mut()
+        .zip(reached)
+        .filter(|(_, reached)| !**reached);
+    unreached.for_each(|(sum, _)| *sum = T::default());
 }
 
 fn negative<T: Number>(x: T) -> T {

@@ -34,9 +34,9 @@ pub(crate) struct Trees {
 /// What makes an ensemble a classifier.
 #[derive(Debug, Clone)]
 struct Classes {
-    /// The class labels, then 0 and 1.
+    /// The class labels, then 0 and 1 where an answer may be one of them.
     table: Labels,
-    count: usize,
+    zero_one: u32,
     binary: bool,
     all_positive: bool,
 }
@@ -58,7 +58,11 @@ pub(crate) fn classifier(node: &NodeProto) -> TractResult<Trees> {
         && ids
             .first()
             .is_some_and(|first| ids.iter().all(|id| id == first));
-    table.push_zero_one();
+    // Two text classes stand for 0 and 1 themselves.
+    let zero_one = match &table {
+        Labels::Strings(classes) if classes.len() == 2 => 0,
+        _ => table.push_zero_one(),
+    };
     Trees::new(
         node,
         "TreeEnsembleClassifier",
@@ -71,7 +75,7 @@ pub(crate) fn classifier(node: &NodeProto) -> TractResult<Trees> {
     .map(|t| Trees {
         classes: Some(Classes {
             table,
-            count,
+            zero_one,
             binary,
             all_positive,
         }),
@@ -188,7 +192,7 @@ impl Trees {
                 post: self.post,
                 binary: c.binary,
                 all_positive: c.all_positive,
-                zero_one: c.count as u32,
+                zero_one: c.zero_one,
             }),
             None => Finish::Targets(Regression {
                 aggregate: self.aggregate,

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Error, GenericParam, Generics, Lifetime, Result, Type};
+use syn::{DeriveInput, Error, GenericParam, Generics, Index, Lifetime, Result, Type};
 
 use crate::columns::{self, Column};
 
@@ -181,13 +181,34 @@ fn checks(columns: &[Column]) -> TokenStream {
 
 fn read(columns: &[Column], block: &Lifetime) -> TokenStream {
     let private = private();
-    let reads = columns.iter().enumerate().map(|(position, Column { member, r#type, .. })| {
-        let read = quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::read);
-        quote!(#member: #read(reader, const { #private::Slot::of(Self::SHAPES, #position) }, row))
+    let types = columns.iter().map(|Column { r#type, .. }| {
+        quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<#block>>::Column)
     });
+    let opens = columns
+        .iter()
+        .enumerate()
+        .map(|(position, Column { r#type, .. })| {
+            let open = quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::open);
+            quote!(#open(reader, const { #private::Slot::of(Self::SHAPES, #position) }))
+        });
+    let reads = columns
+        .iter()
+        .enumerate()
+        .map(|(position, Column { member, r#type, .. })| {
+            let read = quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::read);
+            let column = Index::from(position);
+            quote!(#member: #read(&columns.#column, row))
+        });
     quote! {
+        type Columns = (#(#types,)*);
+
         #[inline]
-        fn read(reader: &#private::Reader<#block>, row: usize) -> Self {
+        fn open(reader: &#private::Reader<#block>) -> Self::Columns {
+            (#(#opens,)*)
+        }
+
+        #[inline]
+        fn read(columns: &Self::Columns, row: usize) -> Self {
             Self { #(#reads),* }
         }
     }
@@ -195,26 +216,43 @@ fn read(columns: &[Column], block: &Lifetime) -> TokenStream {
 
 fn write(columns: &[Column]) -> TokenStream {
     let private = private();
-    let members: Vec<_> = columns.iter().map(|column| &column.member).collect();
-    let writes = columns.iter().enumerate().map(|(position, Column { member, r#type, .. })| {
-        let write = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::write);
-        quote!(#write(#member, writer, const { #private::Slot::of(Self::SHAPES, #position) }, row))
+    let types = columns.iter().map(|Column { r#type, .. }| {
+        quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::Column<'pools>)
     });
+    let opens = columns.iter().map(|Column { r#type, .. }| {
+        let open = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::open);
+        quote!(#open(pools))
+    });
+    let writes = columns
+        .iter()
+        .enumerate()
+        .map(|(position, Column { member, r#type, .. })| {
+            let write = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::write);
+            let column = Index::from(position);
+            quote!(#write(self.#member, &mut columns.#column, row))
+        });
     let skips = columns
         .iter()
         .enumerate()
         .map(|(position, Column { r#type, .. })| {
             let skip = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::skip);
-            quote!(#skip(writer, const { #private::Slot::of(Self::SHAPES, #position) }))
+            let column = Index::from(position);
+            quote!(#skip(&mut columns.#column))
         });
     quote! {
+        type Columns<'pools> = (#(#types,)*);
+
         #[inline]
-        fn write(self, writer: &mut #private::Writer, row: usize) {
-            let Self { #(#members),* } = self;
+        fn open<'pools>(pools: &mut #private::Pools<'pools>) -> Self::Columns<'pools> {
+            (#(#opens,)*)
+        }
+
+        #[inline]
+        fn write(self, columns: &mut Self::Columns<'_>, row: usize) {
             #(#writes;)*
         }
 
-        fn skip(writer: &mut #private::Writer) {
+        fn skip(columns: &mut Self::Columns<'_>) {
             #(#skips;)*
         }
     }

@@ -64,9 +64,8 @@ impl Answer {
             tell_type(found),
             tell_type(asked)
         );
-        (0..self.len())
-            .map(|row| T::read(&self.reader(), Slot::of(&self.shapes, position), row))
-            .collect()
+        let column = T::open(&self.reader(), Slot::of(&self.shapes, position));
+        (0..self.len()).map(|row| T::read(&column, row)).collect()
     }
 
     /// The rows that were refused, and the words.
@@ -94,30 +93,30 @@ impl Answer {
             Slot::of(&self.shapes, position),
             self.shapes[position],
         );
-        if shape.nullable && !reader.is_valid(slot.validity, row) {
+        if shape.nullable && !reader.bitmap(slot.validity).has(row) {
             return Value::Null;
         }
         let json = |json: Json| Value::from(json.as_str());
         match (shape.scalar, shape.many) {
-            (Scalar::Boolean, false) => bool::read(reader, slot, row).into(),
-            (Scalar::Integer, false) => i64::read(reader, slot, row).into(),
-            (Scalar::Float, false) => f64::read(reader, slot, row).into(),
-            (Scalar::Text, false) => <&str>::read(reader, slot, row).into(),
-            (Scalar::Timestamp, false) => Timestamp::read(reader, slot, row).into(),
-            (Scalar::Json, false) => json(Json::read(reader, slot, row)),
-            (Scalar::Boolean, true) => Bools::read(reader, slot, row)
+            (Scalar::Boolean, false) => read::<bool>(reader, slot, row).into(),
+            (Scalar::Integer, false) => read::<i64>(reader, slot, row).into(),
+            (Scalar::Float, false) => read::<f64>(reader, slot, row).into(),
+            (Scalar::Text, false) => read::<&str>(reader, slot, row).into(),
+            (Scalar::Timestamp, false) => read::<Timestamp>(reader, slot, row).into(),
+            (Scalar::Json, false) => json(read::<Json>(reader, slot, row)),
+            (Scalar::Boolean, true) => read::<Bools>(reader, slot, row)
                 .iter()
                 .collect::<Vec<_>>()
                 .into(),
-            (Scalar::Integer, true) => <&[i64]>::read(reader, slot, row).to_vec().into(),
-            (Scalar::Float, true) => <&[f64]>::read(reader, slot, row).to_vec().into(),
-            (Scalar::Text, true) => Texts::read(reader, slot, row)
+            (Scalar::Integer, true) => read::<&[i64]>(reader, slot, row).to_vec().into(),
+            (Scalar::Float, true) => read::<&[f64]>(reader, slot, row).to_vec().into(),
+            (Scalar::Text, true) => read::<Texts>(reader, slot, row)
                 .iter()
                 .collect::<Vec<_>>()
                 .into(),
-            (Scalar::Timestamp, true) => <&[Timestamp]>::read(reader, slot, row).to_vec().into(),
+            (Scalar::Timestamp, true) => read::<&[Timestamp]>(reader, slot, row).to_vec().into(),
             (Scalar::Json, true) => {
-                Value::List(Jsons::read(reader, slot, row).iter().map(json).collect())
+                Value::List(read::<Jsons>(reader, slot, row).iter().map(json).collect())
             }
         }
     }
@@ -128,6 +127,10 @@ impl Answer {
             .map(|(position, field)| (field.name.clone(), self.value(position, row)))
             .collect()
     }
+}
+
+fn read<'a, T: FromColumn<'a>>(reader: &Reader<'a>, slot: Slot, row: usize) -> T {
+    T::read(&T::open(reader, slot), row)
 }
 
 /// Every column of every row, in any order of the columns.

@@ -1,111 +1,83 @@
 //! Rows made by hand into a block, by name, as the host makes a request into one.
 
-use super::value::{Rows, Value};
+use super::value::{Rows, Value, null};
 use crate::bindings::tidemill::transform::types::{Block, DataType, Field, Scalar};
-use crate::output::IntoColumn;
-use crate::shape::{self, Layout, Shape, Slot};
-use crate::write::Writer;
+use crate::output::{IntoColumn, IntoValue};
+use crate::shape::{self, Layout, Shape};
+use crate::write::{Pools, Writer};
 use crate::{Json, Timestamp};
 
 /// Puts every value into its place.
 pub fn encode(rows: &Rows, fields: &[Field]) -> Block {
-    let shapes: Vec<Shape> = fields.iter().map(shape).collect();
-    let mut writer = Writer::new(rows.0.len(), &shapes, Layout::of(&shapes));
     for (number, row) in rows.0.iter().enumerate() {
-        if let Some((name, _)) = row
-            .iter()
-            .find(|(name, _)| fields.iter().all(|field| field.name != *name))
-        {
+        let is_unknown = |name: &String| fields.iter().all(|field| field.name != *name);
+        if let Some((name, _)) = row.iter().find(|(name, _)| is_unknown(name)) {
             panic!(
                 "row {number}: no input `{name}`; there are {}",
                 tell_all(fields)
             );
         }
-        for (position, field) in fields.iter().enumerate() {
-            let value = row
-                .iter()
-                .find(|(name, _)| *name == field.name)
-                .map_or(&Value::Null, |(_, value)| value);
-            let place = Place {
-                slot: Slot::of(&shapes, position),
-                row: number,
-            };
-            check_range(field, value, number);
-            if !place.put(&mut writer, field, value) {
-                panic!("row {number}: {value:?} is no value for {}", tell(field));
-            }
-        }
     }
-    writer.finish().rows
+    let shapes: Vec<Shape> = fields.iter().map(shape).collect();
+    let mut writer = Writer::new(rows.0.len(), &shapes, Layout::of(&shapes));
+    let mut pools = writer.pools();
+    for field in fields {
+        encode_column(rows, field, &mut pools);
+    }
+    writer.finish()
 }
 
-struct Place {
-    slot: Slot,
-    row: usize,
+fn encode_column(rows: &Rows, field: &Field, pools: &mut Pools) {
+    match field.data_type {
+        DataType::One(Scalar::Boolean) => fill(rows, field, pools, boolean),
+        DataType::One(Scalar::Integer) => fill(rows, field, pools, integer),
+        DataType::One(Scalar::Float) => fill(rows, field, pools, float),
+        DataType::One(Scalar::Text) => fill(rows, field, pools, text),
+        DataType::One(Scalar::Timestamp) => fill(rows, field, pools, timestamp),
+        DataType::One(Scalar::Json) => fill(rows, field, pools, json),
+        DataType::Many(Scalar::Boolean) => fill(rows, field, pools, list(boolean)),
+        DataType::Many(Scalar::Integer) => fill(rows, field, pools, list(integer)),
+        DataType::Many(Scalar::Float) => fill(rows, field, pools, list(float)),
+        DataType::Many(Scalar::Text) => fill(rows, field, pools, list(text)),
+        DataType::Many(Scalar::Timestamp) => fill(rows, field, pools, list(timestamp)),
+        DataType::Many(Scalar::Json) => fill(rows, field, pools, list(json)),
+    }
 }
 
-impl Place {
-    /// Writes a value where the column takes it.
-    fn put(&self, writer: &mut Writer, field: &Field, value: &Value) -> bool {
-        match (field.data_type, value) {
-            (data_type, Value::Null) if field.nullable => match data_type {
-                DataType::Many(_) => <Vec<f64>>::skip(writer, self.slot),
-                DataType::One(Scalar::Text | Scalar::Json) => <&str>::skip(writer, self.slot),
-                DataType::One(_) => {}
-            },
-            (DataType::One(scalar), value) => {
-                return self.put_one(writer, field.nullable, scalar, value);
-            }
-            (DataType::Many(scalar), Value::List(items)) => {
-                return self.put_many(writer, field.nullable, scalar, items);
-            }
-            _ => return false,
+fn fill<'v, T: IntoValue>(
+    rows: &'v Rows,
+    field: &Field,
+    pools: &mut Pools,
+    convert: impl Fn(&'v Value) -> Option<T>,
+) {
+    let given = |row: usize| {
+        let found = rows.0[row].iter().find(|(name, _)| *name == field.name);
+        let value = found.map_or(&null, |(_, value)| value);
+        check_range(field, value, row);
+        let bad = || panic!("row {row}: {value:?} is no value for {}", tell(field));
+        match value {
+            Value::Null if field.nullable => None,
+            value => Some(convert(value).unwrap_or_else(bad)),
         }
-        true
+    };
+    let every = 0..rows.0.len();
+    if field.nullable {
+        let mut column = <Option<T>>::open(pools);
+        every.for_each(|row| given(row).write(&mut column, row));
+    } else {
+        let mut column = T::open(pools);
+        every.for_each(|row| {
+            given(row)
+                .expect("null is no value here")
+                .write(&mut column, row)
+        });
     }
+}
 
-    fn put_one(&self, writer: &mut Writer, nullable: bool, scalar: Scalar, value: &Value) -> bool {
-        match scalar {
-            Scalar::Boolean => self.write(writer, nullable, boolean(value)),
-            Scalar::Integer => self.write(writer, nullable, integer(value)),
-            Scalar::Float => self.write(writer, nullable, float(value)),
-            Scalar::Text => self.write(writer, nullable, text(value)),
-            Scalar::Timestamp => self.write(writer, nullable, timestamp(value)),
-            Scalar::Json => self.write(writer, nullable, text(value).map(Json::new)),
-        }
-    }
-
-    fn put_many(
-        &self,
-        writer: &mut Writer,
-        nullable: bool,
-        scalar: Scalar,
-        items: &[Value],
-    ) -> bool {
-        fn all<'v, T>(items: &'v [Value], item: fn(&'v Value) -> Option<T>) -> Option<Vec<T>> {
-            items.iter().map(item).collect()
-        }
-        match scalar {
-            Scalar::Boolean => self.write(writer, nullable, all(items, boolean)),
-            Scalar::Integer => self.write(writer, nullable, all(items, integer)),
-            Scalar::Float => self.write(writer, nullable, all(items, float)),
-            Scalar::Text => self.write(writer, nullable, all(items, text)),
-            Scalar::Timestamp => self.write(writer, nullable, all(items, timestamp)),
-            Scalar::Json => self.write(
-                writer,
-                nullable,
-                all(items, |item| text(item).map(Json::new)),
-            ),
-        }
-    }
-
-    fn write<T: IntoColumn>(&self, writer: &mut Writer, nullable: bool, value: Option<T>) -> bool {
-        let Some(value) = value else { return false };
-        if nullable {
-            writer.mark_valid(self.slot.validity, self.row);
-        }
-        value.write(writer, self.slot, self.row);
-        true
+fn list<'v, T>(item: fn(&'v Value) -> Option<T>) -> impl Fn(&'v Value) -> Option<Vec<T>> {
+    move |value| match value {
+        Value::List(items) => items.iter().map(item).collect(),
+        _ => None,
     }
 }
 
@@ -136,6 +108,10 @@ fn text(value: &Value) -> Option<&str> {
         Value::Text(value) => Some(value),
         _ => None,
     }
+}
+
+fn json(value: &Value) -> Option<Json<'_>> {
+    text(value).map(Json::new)
 }
 
 fn timestamp(value: &Value) -> Option<Timestamp> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
@@ -87,7 +88,9 @@ fn write(package: &Package, artifact: &Artifact, options: &BuildOptions) -> Resu
 /// Whoever reads the file while another build writes it sees the old bytes or the new ones, never half of them.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::create_dir_all(folder(path))?;
-    let beside = path.with_extension(format!("wasm.{}", std::process::id()));
+    static WRITTEN: AtomicU32 = AtomicU32::new(0);
+    let count = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("wasm.{}-{count}", std::process::id()));
     fs::write(&beside, bytes)?;
     Ok(fs::rename(&beside, path)?)
 }

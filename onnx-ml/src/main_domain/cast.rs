@@ -157,10 +157,7 @@ fn print(input: &Tensor) -> TractResult<Vec<String>> {
             .iter()
             .map(|&x| float(x as f64, 8))
             .collect(),
-        DatumType::F64 => values::<f64>(input)?
-            .iter()
-            .map(|&x| float(x, 17))
-            .collect(),
+        DatumType::F64 => values::<f64>(input)?.iter().map(|&x| float(x, 8)).collect(),
         DatumType::Bool => values::<u8>(input)?.iter().map(|x| x.to_string()).collect(),
         _ => values::<i64>(input)?
             .iter()
@@ -215,7 +212,6 @@ mod tests {
             (1e-5, 8, "1e-05"),
             (0.0001, 8, "0.0001"),
             (-2.5, 8, "-2.5"),
-            (0.1, 17, "0.10000000000000001"),
             (f64::NAN, 8, "NaN"),
             (f64::NEG_INFINITY, 8, "-INF"),
             (0.0, 8, "0"),

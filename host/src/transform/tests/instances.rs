@@ -1,0 +1,143 @@
+//! Which instance a call gets.
+
+use super::*;
+
+/// Counts its calls, and answers the count where the label's first byte was.
+fn counting() -> Guest {
+    Guest {
+        items: "(global $calls (mut i32) (i32.const 48))",
+        answer: "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+                 (i32.store8 (local.get $text) (global.get $calls))",
+        ..Guest::default()
+    }
+}
+
+fn counter(limits: Limits) -> Transform {
+    Engine::new(limits, None)
+        .unwrap()
+        .load(&counting().module())
+        .unwrap()
+}
+
+fn count(answer: Result<Answer>) -> String {
+    let answer = answer.unwrap();
+    answer.rows.text_at(1)[..1].to_owned()
+}
+
+#[test]
+fn a_warm_instance_is_used_again_and_a_fresh_one_never() {
+    let transform = counter(small());
+    let warm: Vec<String> = (0..3).map(|_| count(transform.call(&rows(2)))).collect();
+    assert_eq!(warm, ["1", "2", "3"]);
+    let fresh: Vec<String> = (0..3)
+        .map(|_| count(transform.call_fresh(&rows(2))))
+        .collect();
+    assert_eq!(fresh, ["1", "1", "1"]);
+}
+
+#[test]
+fn an_instance_is_replaced_after_its_calls() {
+    let transform = counter(Limits {
+        calls_per_instance: 2,
+        ..small()
+    });
+    let warm: Vec<String> = (0..5).map(|_| count(transform.call(&rows(2)))).collect();
+    assert_eq!(warm, ["1", "2", "1", "2", "1"]);
+}
+
+#[test]
+fn an_instance_that_has_grown_is_replaced() {
+    let engine = Engine::new(
+        Limits {
+            warm_memory_bytes: 65536,
+            ..small()
+        },
+        None,
+    )
+    .unwrap();
+    let guest = Guest {
+        transform: "(drop (memory.grow (i32.const 1)))",
+        ..counting()
+    };
+    let transform = engine.load(&guest.module()).unwrap();
+    let warm: Vec<String> = (0..5).map(|_| count(transform.call(&rows(2)))).collect();
+    assert_eq!(warm, ["1", "2", "1", "2", "1"]);
+}
+
+#[test]
+fn more_transforms_than_instances_take_turns() {
+    let engine = Engine::new(
+        Limits {
+            instances: 3,
+            ..small()
+        },
+        None,
+    )
+    .unwrap();
+    let transforms: Vec<Transform> = (0..10)
+        .map(|i| {
+            engine
+                .load(
+                    &Guest {
+                        name: format!("echo-{i}"),
+                        ..Guest::default()
+                    }
+                    .module(),
+                )
+                .unwrap()
+        })
+        .collect();
+    for _ in 0..3 {
+        for transform in &transforms {
+            assert_eq!(transform.call(&rows(2)).unwrap().rows, rows(2));
+        }
+        let warm: usize = transforms
+            .iter()
+            .map(|transform| transform.0.warm.len())
+            .sum();
+        assert!(warm <= 3, "{warm}");
+    }
+}
+
+#[test]
+fn with_every_instance_in_use_a_call_says_so_and_the_next_one_works() {
+    let engine = Engine::new(
+        Limits {
+            instances: 2,
+            ..small()
+        },
+        None,
+    )
+    .unwrap();
+    let transform = engine.load(&Guest::default().module()).unwrap();
+    let held = [transform.instance().unwrap(), transform.instance().unwrap()];
+    assert_eq!(
+        transform.call(&rows(1)).unwrap_err().to_string(),
+        "all 2 instances of transforms are in use at once: raise transforms.instances"
+    );
+    drop(held);
+    assert_eq!(transform.call(&rows(1)).unwrap().rows, rows(1));
+}
+
+#[test]
+fn a_transform_let_go_lets_its_instances_go() {
+    let engine = Engine::new(
+        Limits {
+            instances: 1,
+            ..small()
+        },
+        None,
+    )
+    .unwrap();
+    for i in 0..20 {
+        let guest = Guest {
+            name: format!("echo-{i}"),
+            ..Guest::default()
+        };
+        engine
+            .load(&guest.module())
+            .unwrap()
+            .call(&rows(1))
+            .unwrap();
+    }
+}
