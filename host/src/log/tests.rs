@@ -616,34 +616,3 @@ fn a_crash_leaves_no_file_that_cannot_be_read() {
     assert!(!hidden.exists() && beside.exists());
     assert_eq!(read_back(folder.path()), all_told(&[safe]));
 }
-
-/// Run with `cargo test --release -- --ignored --nocapture` for figures.
-#[test]
-#[ignore = "a measurement"]
-fn the_cost_of_a_record() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = ParquetLog::open(
-        folder.path(),
-        Settings {
-            queue_bytes: 1 << 30,
-            ..settings()
-        },
-    )
-    .unwrap();
-    let shape = shape("flight-delay", true);
-    let count = 200_000;
-    let records: Vec<Record> = (0..count).map(|at| record(&shape, at, 1, NOON)).collect();
-    let (offering, all) = (cpu_time::ThreadTime::now(), cpu_time::ProcessTime::now());
-    records
-        .into_iter()
-        .for_each(|record| assert!(log.offer(record)));
-    println!(
-        "offering: {:?} of CPU a record",
-        offering.elapsed() / count as u32
-    );
-    log.flush().unwrap();
-    println!(
-        "offering and writing: {:?} of CPU a record",
-        all.elapsed() / count as u32
-    );
-}
