@@ -297,7 +297,11 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
                     state.seen[index] = true;
                     next = index + 1;
                     state.at(part, |state| {
-                        map.next_value_seed(value::Value { state, index })
+                        map.next_value_seed(value::Value {
+                            state,
+                            index,
+                            item: false,
+                        })
                     })?;
                 }
                 None if state.limits.ignore_unknown => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -12,10 +13,11 @@ use crate::schema::{DataType, Field, Scalar};
 /// How deep a value of type json may nest.
 const JSON_DEPTH: usize = 128;
 
-/// The value of the field at `index`, set in the current row.
+/// A value of the field at `index`: the row's own, or an item of the row's list.
 pub(super) struct Value<'a, 's> {
     pub state: &'a mut State<'s>,
     pub index: usize,
+    pub item: bool,
 }
 
 impl<'s> Value<'_, 's> {
@@ -23,11 +25,99 @@ impl<'s> Value<'_, 's> {
         self.state.schema.field(self.index)
     }
 
+    fn scalar(&self) -> Scalar {
+        self.field().data_type.scalar()
+    }
+
+    /// Whether one value belongs here, rather than a list.
+    fn is_one(&self) -> bool {
+        self.item || !self.field().data_type.is_many()
+    }
+
+    fn may_be_null(&self) -> bool {
+        self.field().nullable && !self.item
+    }
+
+    fn wanted(&self) -> String {
+        let what = match self.field().data_type {
+            DataType::Many(_) if !self.item => format!("a {}", self.field().data_type),
+            _ => match self.scalar() {
+                Scalar::Timestamp => "a timestamp such as \"2013-01-01T05:15:00-05:00\"".to_owned(),
+                Scalar::Integer => "an i64".to_owned(),
+                Scalar::Float => "an f64".to_owned(),
+                Scalar::Text => "text".to_owned(),
+                scalar => format!("a {}", scalar.name()),
+            },
+        };
+        if self.may_be_null() {
+            what + " or null"
+        } else {
+            what
+        }
+    }
+
     fn wrong<T, E: de::Error>(self, found: impl fmt::Display) -> Result<T, E> {
-        let wanted = wanted(self.field());
+        let wanted = self.wanted();
         Err(self
             .state
             .refuse(format_args!("{found} stands where {wanted} belongs")))
+    }
+
+    fn float<E: de::Error>(mut self, value: f64) -> Result<(), E> {
+        self.check_range(value, value)?;
+        match self.item {
+            true => self.state.rows.push_float(value),
+            false => self
+                .state
+                .rows
+                .set_float(self.state.schema.slot(self.index), value),
+        }
+        Ok(())
+    }
+
+    fn integer<E: de::Error>(self, value: i64) -> Result<(), E> {
+        match self.item {
+            true => self.state.rows.push_integer(value),
+            false => self
+                .state
+                .rows
+                .set_integer(self.state.schema.slot(self.index), value),
+        }
+        Ok(())
+    }
+
+    fn text<E: de::Error>(self, value: &str) -> Result<(), E> {
+        match self.item {
+            true => self.state.rows.push_text(value),
+            false => self
+                .state
+                .rows
+                .set_text(self.state.schema.slot(self.index), value),
+        }
+        Ok(())
+    }
+
+    fn json<E: de::Error>(self, raw: &str) -> Result<(), E> {
+        if raw == "null" && !self.item {
+            return self.visit_unit();
+        }
+        let depth = depth(raw);
+        if depth > JSON_DEPTH {
+            return Err(self.state.refuse(format_args!(
+                "nested {depth} deep; {JSON_DEPTH} is the limit"
+            )));
+        }
+        self.text(raw)
+    }
+
+    fn check_range<E: de::Error>(&mut self, value: f64, shown: impl fmt::Display) -> Result<(), E> {
+        let field = self.field();
+        let outside = match (field.minimum, field.maximum) {
+            (Some(low), _) if value < low => format!("{shown} is under the minimum of {low}"),
+            (_, Some(high)) if value > high => format!("{shown} is over the maximum of {high}"),
+            _ => return Ok(()),
+        };
+        Err(self.state.refuse(outside))
     }
 }
 
@@ -35,17 +125,10 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.field().data_type {
-            DataType::One(Scalar::Json) => {
-                let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
-                set_json(self.state, self.index, raw.get())
-            }
-            DataType::One(_) => deserializer.deserialize_any(self),
-            DataType::Many(_) => deserializer.deserialize_any(List {
-                state: self.state,
-                index: self.index,
-            }),
+        if self.is_one() && self.scalar() == Scalar::Json {
+            return self.json(<&RawValue>::deserialize(deserializer)?.get());
         }
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -53,11 +136,11 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&wanted(self.field()))
+        f.write_str(&self.wanted())
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        if self.field().nullable {
+        if self.may_be_null() {
             Ok(())
         } else {
             self.wrong("null")
@@ -65,215 +148,77 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        match self.field().data_type {
-            DataType::One(Scalar::Boolean) => {
+        match (self.is_one(), self.scalar()) {
+            (true, Scalar::Boolean) if self.item => self.state.rows.push_boolean(value),
+            (true, Scalar::Boolean) => {
                 self.state
                     .rows
                     .set_boolean(self.state.schema.slot(self.index), value);
-                Ok(())
             }
-            _ => self.wrong(value),
+            _ => return self.wrong(value),
         }
+        Ok(())
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        match self.field().data_type {
-            DataType::One(Scalar::Integer) => {
-                check_range(self.state, self.index, value as f64, value)?;
-                self.state
-                    .rows
-                    .set_integer(self.state.schema.slot(self.index), value);
-                Ok(())
+    fn visit_i64<E: de::Error>(mut self, value: i64) -> Result<(), E> {
+        match (self.is_one(), self.scalar()) {
+            (true, Scalar::Integer) => {
+                self.check_range(value as f64, value)?;
+                self.integer(value)
             }
-            DataType::One(Scalar::Float) => self.visit_f64(value as f64),
+            (true, Scalar::Float) => self.float(value as f64),
             _ => self.wrong(value),
         }
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        match (i64::try_from(value), self.field().data_type) {
-            (Ok(value), _) => self.visit_i64(value),
-            (Err(_), DataType::One(Scalar::Float)) => self.visit_f64(value as f64),
-            (Err(_), _) => self.wrong(value),
+        match (i64::try_from(value), self.is_one(), self.scalar()) {
+            (Ok(value), ..) => self.visit_i64(value),
+            (Err(_), true, Scalar::Float) => self.float(value as f64),
+            (Err(_), ..) => self.wrong(value),
         }
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        match self.field().data_type {
-            DataType::One(Scalar::Float) => {
-                check_range(self.state, self.index, value, value)?;
-                self.state
-                    .rows
-                    .set_float(self.state.schema.slot(self.index), value);
-                Ok(())
-            }
+        match (self.is_one(), self.scalar()) {
+            (true, Scalar::Float) => self.float(value),
             _ => self.wrong(value),
         }
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
-        let slot = self.state.schema.slot(self.index);
-        match self.field().data_type {
-            DataType::One(Scalar::Text) => self.state.rows.set_text(slot, value),
-            DataType::One(Scalar::Timestamp) => match parse_timestamp(value) {
-                Ok(micros) => self.state.rows.set_integer(slot, micros),
-                Err(message) => return Err(self.state.refuse(message)),
+        match (self.is_one(), self.scalar()) {
+            (true, Scalar::Text) => self.text(value),
+            (true, Scalar::Timestamp) => match parse_timestamp(value) {
+                Ok(micros) => self.integer(micros),
+                Err(message) => Err(self.state.refuse(message)),
             },
-            _ => return self.wrong("text"),
+            _ => self.wrong("text"),
         }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.wrong("an array")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.wrong("an object")
-    }
-}
-
-/// `[item, …]` or null.
-struct List<'a, 's> {
-    state: &'a mut State<'s>,
-    index: usize,
-}
-
-impl<'de> Visitor<'de> for List<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        let field = self.state.schema.field(self.index);
-        if field.nullable {
-            return Ok(());
-        }
-        Err(self
-            .state
-            .refuse(format_args!("null stands where {} belongs", wanted(field))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let slot = self.state.schema.slot(self.index);
-        self.state.rows.begin_list(slot);
-        for item in 0.. {
-            let index = self.index;
-            let more = self.state.at(format_args!("[{item}]"), |state| {
-                items.next_element_seed(Item { state, index })
-            })?;
+        if self.is_one() {
+            return self.wrong("an array");
+        }
+        let (state, index) = (self.state, self.index);
+        let slot = state.schema.slot(index);
+        state.rows.begin_list(slot);
+        let mut more = Some(());
+        for at in 0.. {
             if more.is_none() {
                 break;
             }
+            more = state.at(format_args!("[{at}]"), |state| {
+                items.next_element_seed(Value {
+                    state,
+                    index,
+                    item: true,
+                })
+            })?;
         }
-        self.state.rows.end_list(slot);
+        state.rows.end_list(slot);
         Ok(())
-    }
-
-    refuse_other_than_seq!((), "a list belongs here", without null);
-}
-
-/// One item of the list in the field at `index`.
-struct Item<'a, 's> {
-    state: &'a mut State<'s>,
-    index: usize,
-}
-
-impl Item<'_, '_> {
-    fn scalar(&self) -> Scalar {
-        self.state.schema.field(self.index).data_type.scalar()
-    }
-
-    fn wrong<T, E: de::Error>(self, found: impl fmt::Display) -> Result<T, E> {
-        let wanted = self.scalar().name();
-        Err(self
-            .state
-            .refuse(format_args!("{found} stands where a {wanted} belongs")))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Item<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.scalar() == Scalar::Json {
-            let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
-            check_depth(self.state, raw.get())?;
-            self.state.rows.push_text(raw.get());
-            return Ok(());
-        }
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Item<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.scalar().name())
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.wrong("null")
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        match self.scalar() {
-            Scalar::Boolean => {
-                self.state.rows.push_boolean(value);
-                Ok(())
-            }
-            _ => self.wrong(value),
-        }
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        match self.scalar() {
-            Scalar::Integer => {
-                check_range(self.state, self.index, value as f64, value)?;
-                self.state.rows.push_integer(value);
-                Ok(())
-            }
-            Scalar::Float => self.visit_f64(value as f64),
-            _ => self.wrong(value),
-        }
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        match (i64::try_from(value), self.scalar()) {
-            (Ok(value), _) => self.visit_i64(value),
-            (Err(_), Scalar::Float) => self.visit_f64(value as f64),
-            (Err(_), _) => self.wrong(value),
-        }
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        match self.scalar() {
-            Scalar::Float => {
-                check_range(self.state, self.index, value, value)?;
-                self.state.rows.push_float(value);
-                Ok(())
-            }
-            _ => self.wrong(value),
-        }
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
-        match self.scalar() {
-            Scalar::Text => self.state.rows.push_text(value),
-            Scalar::Timestamp => match parse_timestamp(value) {
-                Ok(micros) => self.state.rows.push_integer(micros),
-                Err(message) => return Err(self.state.refuse(message)),
-            },
-            _ => return self.wrong("text"),
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.wrong("an array")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
@@ -290,7 +235,7 @@ impl<'de> DeserializeSeed<'de> for Flag<'_, '_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
+        let raw = <&RawValue>::deserialize(deserializer)?;
         match raw.get() {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -299,18 +244,8 @@ impl<'de> DeserializeSeed<'de> for Flag<'_, '_> {
     }
 }
 
-fn set_json<E: de::Error>(state: &mut State<'_>, index: usize, raw: &str) -> Result<(), E> {
-    let field = state.schema.field(index);
-    if raw == "null" && field.nullable {
-        return Ok(());
-    }
-    check_depth(state, raw)?;
-    state.rows.set_text(state.schema.slot(index), raw);
-    Ok(())
-}
-
-/// A transform that reads nested JSON recurses; it should not meet more than it can bear.
-fn check_depth<E: de::Error>(state: &mut State<'_>, raw: &str) -> Result<(), E> {
+/// How deep a JSON value nests. A transform that reads it recurses; it should not meet more than it can bear.
+fn depth(raw: &str) -> usize {
     let (mut depth, mut deepest, mut text, mut escaped) = (0_usize, 0, false, false);
     for byte in raw.bytes() {
         match byte {
@@ -325,43 +260,7 @@ fn check_depth<E: de::Error>(state: &mut State<'_>, raw: &str) -> Result<(), E> 
             _ => {}
         }
     }
-    if deepest > JSON_DEPTH {
-        return Err(state.refuse(format_args!(
-            "nested {deepest} deep; {JSON_DEPTH} is the limit"
-        )));
-    }
-    Ok(())
-}
-
-fn check_range<E: de::Error>(
-    state: &mut State<'_>,
-    index: usize,
-    value: f64,
-    shown: impl fmt::Display,
-) -> Result<(), E> {
-    let field = state.schema.field(index);
-    match (field.minimum, field.maximum) {
-        (Some(low), _) if value < low => {
-            Err(state.refuse(format_args!("{shown} is under the minimum of {low}")))
-        }
-        (_, Some(high)) if value > high => {
-            Err(state.refuse(format_args!("{shown} is over the maximum of {high}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn wanted(field: &Field) -> String {
-    let null = if field.nullable { " or null" } else { "" };
-    match field.data_type {
-        DataType::One(Scalar::Timestamp) => {
-            format!("a timestamp such as \"2013-01-01T05:15:00-05:00\"{null}")
-        }
-        DataType::One(Scalar::Integer) => format!("an i64{null}"),
-        DataType::One(Scalar::Float) => format!("an f64{null}"),
-        DataType::One(Scalar::Text) => format!("text{null}"),
-        data_type => format!("a {data_type}{null}"),
-    }
+    deepest
 }
 
 /// The other kinds of value, refused at the current path.
@@ -381,12 +280,6 @@ macro_rules! refuse_other_than_seq {
         }
         value::refuse_scalars!($value, $message);
     };
-    ($value:ty, $message:expr, without null) => {
-        fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<$value, A::Error> {
-            Err(self.state.refuse($message))
-        }
-        refuse_scalars!($value, $message, without null);
-    };
 }
 
 macro_rules! refuse_scalars {
@@ -394,9 +287,6 @@ macro_rules! refuse_scalars {
         fn visit_unit<E: de::Error>(self) -> Result<$value, E> {
             Err(self.state.refuse($message))
         }
-        value::refuse_scalars!($value, $message, without null);
-    };
-    ($value:ty, $message:expr, without null) => {
         fn visit_bool<E: de::Error>(self, _: bool) -> Result<$value, E> {
             Err(self.state.refuse($message))
         }

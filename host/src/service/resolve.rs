@@ -1,16 +1,21 @@
 //! From a definition to a plan: every name found, every type checked, the steps put in order.
 
+mod known;
+mod node;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::plan::{Place, Plan, PlannedModel};
-use super::{Definition, LookUp, LookUpDefinition, Step, StepKind, TransformDefinition, Vector};
+use super::plan::{Plan, PlannedModel};
+use super::{Definition, Step, StepKind, Vector};
 use crate::error::{Error, Result, listed};
 use crate::model::LoadedModel;
-use crate::schema::{DataType, Field, Scalar, Schema};
-use crate::store::{ViewRows, key};
+use crate::schema::{DataType, Field, Scalar, Schema, Slot};
+use crate::store::ViewRows;
 use crate::transform::Transform;
 use crate::view::View;
+use known::Known;
+use node::{Node, nodes};
 
 /// What the definition's names stand for, in its order.
 pub struct Parts {
@@ -97,289 +102,6 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
     })
 }
 
-/// A look-up or a transform, not yet placed.
-enum Node<'a> {
-    LookUp {
-        alias: &'a str,
-        definition: &'a LookUpDefinition,
-        view: &'a Arc<View>,
-        rows: &'a Arc<dyn ViewRows>,
-    },
-    Transform {
-        alias: &'a str,
-        definition: &'a TransformDefinition,
-        transform: &'a Transform,
-    },
-}
-
-/// The sources there are so far: the request, then each step, with its columns.
-struct Known {
-    sources: Vec<(String, Schema)>,
-}
-
-impl Known {
-    /// The place of `field` or `alias.column`.
-    fn find(&self, name: &str) -> Result<(Place, &Field), String> {
-        let (alias, column) = name.split_once('.').unwrap_or(("", name));
-        let Some(source) = self.sources.iter().position(|(known, _)| known == alias) else {
-            let aliases: Vec<String> = self.sources[1..]
-                .iter()
-                .map(|(alias, _)| alias.clone())
-                .collect();
-            return Err(format!(
-                "there is no look-up or transform \"{alias}\"; {}",
-                listed("look-up or transform", &aliases)
-            ));
-        };
-        let schema = &self.sources[source].1;
-        match schema.position(column) {
-            Some(index) => Ok((
-                Place {
-                    source,
-                    slot: schema.slot(index),
-                },
-                schema.field(index),
-            )),
-            None if source == 0 => Err(format!(
-                "there is no request field \"{column}\"; {}",
-                listed("request field", &schema.names())
-            )),
-            None => Err(format!(
-                "\"{alias}\" has no column \"{column}\"; {}",
-                listed("column", &schema.names())
-            )),
-        }
-    }
-
-    /// The full name an unbound input is matched with: a request field of its name, else the one column of that name.
-    fn by_name(&self, name: &str) -> Result<String, String> {
-        if self.sources[0].1.position(name).is_some() {
-            return Ok(name.to_owned());
-        }
-        let found: Vec<String> = self.sources[1..]
-            .iter()
-            .filter(|(_, schema)| schema.position(name).is_some())
-            .map(|(alias, _)| format!("{alias}.{name}"))
-            .collect();
-        match found.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(format!(
-                "nothing is bound to it and nothing has its name; bind it: {}",
-                listed("column", &self.all_names())
-            )),
-            several => Err(format!(
-                "nothing is bound to it and several have its name; bind one: {}",
-                several.join(", ")
-            )),
-        }
-    }
-
-    fn all_names(&self) -> Vec<String> {
-        self.sources
-            .iter()
-            .flat_map(|(alias, schema)| {
-                schema.names().into_iter().map(move |name| {
-                    if alias.is_empty() {
-                        name
-                    } else {
-                        format!("{alias}.{name}")
-                    }
-                })
-            })
-            .collect()
-    }
-}
-
-impl Node<'_> {
-    fn alias(&self) -> &str {
-        match self {
-            Node::LookUp { alias, .. } | Node::Transform { alias, .. } => alias,
-        }
-    }
-
-    /// The columns its users see. A looked-up column may always be null: the row may not be there.
-    fn columns(&self) -> Schema {
-        match self {
-            Node::LookUp { view, .. } => view.looked_up(),
-            Node::Transform { transform, .. } => transform.description().outputs.clone(),
-        }
-    }
-
-    /// Whether everything it names is known, or is known nowhere (which `step` then says). An unbound input waits for
-    /// every node that has a column of its name, so that an ambiguity is seen whatever the order.
-    fn ready(&self, known: &Known, open: &[&Node]) -> bool {
-        let waits_for = |name: &str| match name.split_once('.') {
-            Some((alias, _)) => open.iter().any(|node| node.alias() == alias),
-            None => false,
-        };
-        match self {
-            Node::LookUp { definition, .. } => !definition.key.iter().any(|name| waits_for(name)),
-            Node::Transform {
-                alias,
-                definition,
-                transform,
-            } => transform.description().inputs.fields().iter().all(|input| {
-                match definition.bind.get(&input.name) {
-                    Some(name) => !waits_for(name),
-                    None if known.sources[0].1.position(&input.name).is_some() => true,
-                    None => !open.iter().any(|node| {
-                        node.alias() != *alias && node.columns().position(&input.name).is_some()
-                    }),
-                }
-            }),
-        }
-    }
-
-    fn step(&self, known: &Known) -> Result<Step, String> {
-        let columns = self.columns();
-        let alias = self.alias().to_owned();
-        match self {
-            Node::LookUp {
-                definition,
-                view,
-                rows,
-                ..
-            } => {
-                let here = |reason| format!("look-up \"{alias}\": {reason}");
-                if definition.key.len() != view.key.len() {
-                    let reason = format!(
-                        "view \"{}\" has the key ({})",
-                        view.name,
-                        view.key.join(", ")
-                    );
-                    return Err(here(format!(
-                        "{reason}, but {} is given",
-                        definition.key.join(", ")
-                    )));
-                }
-                let mut inputs = Vec::new();
-                let mut key = Vec::new();
-                for (name, column) in definition.key.iter().zip(&view.key) {
-                    let (place, field) = known
-                        .find(name)
-                        .map_err(|reason| here(format!("key \"{name}\": {reason}")))?;
-                    let wanted = view
-                        .columns
-                        .position(column)
-                        .map(|index| view.columns.field(index).data_type);
-                    if wanted != Some(field.data_type) {
-                        let wanted = wanted.map_or_else(String::new, |wanted| wanted.to_string());
-                        let found = field.data_type;
-                        return Err(here(format!(
-                            "key \"{name}\" is {found}, but the view's \"{column}\" is {wanted}"
-                        )));
-                    }
-                    key.push(key::Part::at(place.slot));
-                    inputs.push(place);
-                }
-                let max_age = definition.max_age.map(super::Age::micros);
-                let lookup = LookUp {
-                    view: (*view).clone(),
-                    rows: (*rows).clone(),
-                    key,
-                    max_age,
-                };
-                Ok(Step {
-                    alias,
-                    kind: StepKind::LookUp(lookup),
-                    inputs,
-                    columns,
-                })
-            }
-            Node::Transform {
-                definition,
-                transform,
-                ..
-            } => {
-                let wanted = &transform.description().inputs;
-                if let Some(name) = definition
-                    .bind
-                    .keys()
-                    .find(|name| wanted.position(name).is_none())
-                {
-                    let names = listed("input", &wanted.names());
-                    return Err(format!(
-                        "transform \"{alias}\" has no input \"{name}\" to bind; {names}"
-                    ));
-                }
-                let mut inputs = Vec::new();
-                for input in wanted.fields() {
-                    let here = |reason| {
-                        format!("transform \"{alias}\", input \"{}\": {reason}", input.name)
-                    };
-                    let name = match definition.bind.get(&input.name) {
-                        Some(name) => name.clone(),
-                        None => known.by_name(&input.name).map_err(here)?,
-                    };
-                    let (place, field) = known.find(&name).map_err(here)?;
-                    if field.data_type != input.data_type {
-                        return Err(here(format!(
-                            "it is {}, but {name} is {}",
-                            input.data_type, field.data_type
-                        )));
-                    }
-                    if field.nullable && !input.nullable {
-                        return Err(here(format!(
-                            "it may not be null, but {name} may; make the input an Option, or give it something that is \
-                             never null"
-                        )));
-                    }
-                    inputs.push(place);
-                }
-                Ok(Step {
-                    alias,
-                    kind: StepKind::Transform((*transform).clone()),
-                    inputs,
-                    columns,
-                })
-            }
-        }
-    }
-}
-
-fn nodes<'a>(definition: &'a Definition, parts: &'a Parts) -> Result<Vec<Node<'a>>, String> {
-    let lookups = definition
-        .lookups
-        .iter()
-        .zip(&parts.views)
-        .map(|(definition, (view, rows))| Node::LookUp {
-            alias: definition.alias.as_deref().unwrap_or(&definition.view),
-            definition,
-            view,
-            rows,
-        });
-    let transforms =
-        definition
-            .transforms
-            .iter()
-            .zip(&parts.transforms)
-            .map(|(definition, transform)| Node::Transform {
-                alias: definition
-                    .alias
-                    .as_deref()
-                    .unwrap_or(&transform.name().name),
-                definition,
-                transform,
-            });
-    let nodes: Vec<Node> = lookups.chain(transforms).collect();
-    let mut seen = BTreeSet::new();
-    for node in &nodes {
-        if node.alias().is_empty() || node.alias().contains('.') {
-            return Err(format!(
-                "\"{}\" cannot be a name: it is empty or has a dot",
-                node.alias()
-            ));
-        }
-        if !seen.insert(node.alias()) {
-            return Err(format!(
-                "two look-ups or transforms are named \"{}\"; give one another name with `as`",
-                node.alias()
-            ));
-        }
-    }
-    Ok(nodes)
-}
-
 fn check_names(definition: &Definition) -> Result<(), String> {
     crate::schema::check_name(&definition.name)?;
     if definition.request.is_empty() {
@@ -389,7 +111,7 @@ fn check_names(definition: &Definition) -> Result<(), String> {
         .map_err(|reason| format!("in its [request], {reason}"))
 }
 
-fn event_time(request: &Schema, name: &str) -> Result<crate::schema::Slot, String> {
+fn event_time(request: &Schema, name: &str) -> Result<Slot, String> {
     let Some(index) = request.position(name) else {
         return Err(format!(
             "event_time \"{name}\" is no request field; {}",
