@@ -22,15 +22,9 @@ pub trait Input<'b>: Sized {
     #[doc(hidden)]
     const LAYOUT: Layout = Layout::of(Self::SHAPES);
 
-    /// The columns, opened once a block: what lies in local variables need not be looked up in every row.
+    /// Opens the columns, once a block, so that they lie in local variables; then reads one row after another.
     #[doc(hidden)]
-    type Columns;
-    #[doc(hidden)]
-    fn open(reader: &Reader<'b>) -> Self::Columns;
-
-    /// Reads one row.
-    #[doc(hidden)]
-    fn read(columns: &Self::Columns, row: usize) -> Self;
+    fn rows(reader: Reader<'b>) -> impl Fn(usize) -> Self;
 }
 
 /// What a field of an [`Input`] may be.
@@ -43,7 +37,7 @@ pub trait Input<'b>: Sized {
 pub trait FromColumn<'b>: Sized {
     const SHAPE: Shape;
     type Column;
-    fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column;
+    fn open(reader: Reader<'b>, slot: Slot) -> Self::Column;
     fn read(column: &Self::Column, row: usize) -> Self;
 }
 
@@ -57,7 +51,7 @@ impl<'b, T: FromValue<'b>> FromColumn<'b> for Option<T> {
     type Column = (Bitmap<'b>, T::Column);
 
     #[inline]
-    fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column {
+    fn open(reader: Reader<'b>, slot: Slot) -> Self::Column {
         (reader.bitmap(slot.validity), T::open(reader, slot))
     }
 
@@ -68,12 +62,13 @@ impl<'b, T: FromValue<'b>> FromColumn<'b> for Option<T> {
 }
 
 // Not by the macro below: the compiler shows this impl to whoever writes `String`.
+#[diagnostic::do_not_recommend]
 impl<'b> FromColumn<'b> for &'b str {
     const SHAPE: Shape = Shape::one(Scalar::Text);
     type Column = read::Texts<'b>;
 
     #[inline]
-    fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column {
+    fn open(reader: Reader<'b>, slot: Slot) -> Self::Column {
         reader.texts(slot.index)
     }
 
@@ -92,7 +87,7 @@ macro_rules! columns {
             type Column = $Column;
 
             #[inline]
-            fn open(reader: &Reader<'b>, slot: Slot) -> Self::Column {
+            fn open(reader: Reader<'b>, slot: Slot) -> Self::Column {
                 reader.$open(slot.index)
             }
 

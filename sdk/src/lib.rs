@@ -119,7 +119,7 @@ pub mod __private {
     pub use crate::output::{IntoColumn, Outcome, Output, Ranged};
     pub use crate::read::Reader;
     pub use crate::run::{About, Function, Visitor};
-    pub use crate::shape::{Field, Shape, Slot};
+    pub use crate::shape::{Field, Shape, Slot, ascending};
     pub use crate::write::Pools;
     pub use wit_bindgen;
 }

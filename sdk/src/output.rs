@@ -25,19 +25,9 @@ pub trait Output: Sized {
     #[doc(hidden)]
     const LAYOUT: Layout = Layout::of(Self::SHAPES);
 
-    /// The columns, opened once a block.
+    /// Opens the columns, once a block, and writes one row after another; where `next` has none, the row stays empty.
     #[doc(hidden)]
-    type Columns<'w>;
-    #[doc(hidden)]
-    fn open<'w>(pools: &mut Pools<'w>) -> Self::Columns<'w>;
-
-    /// Writes one row; rows come in order.
-    #[doc(hidden)]
-    fn write(self, columns: &mut Self::Columns<'_>, row: usize);
-
-    /// Leaves one row empty.
-    #[doc(hidden)]
-    fn skip(columns: &mut Self::Columns<'_>);
+    fn fill(pools: &mut Pools<'_>, rows: usize, next: impl FnMut(usize) -> Option<Self>);
 }
 
 /// What a transform may return: an [`Output`], or a `Result` of one.

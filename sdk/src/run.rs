@@ -135,38 +135,22 @@ impl<'b> Visitor<'b> for Run<'b> {
     fn visit<I: Input<'b>, R: Outcome>(self, function: impl Fn(I) -> R) -> Self::Given {
         let reader = Reader::new(self.0, I::SHAPES, I::LAYOUT)?;
         let mut writer = Writer::new(reader.rows, R::Output::SHAPES, R::Output::LAYOUT);
-        let (from, mut into) = (I::open(&reader), R::Output::open(&mut writer.pools()));
-        let refusals = every_row(reader.rows, &from, &mut into, function);
-        drop(into);
+        let input = I::rows(reader);
+        let mut refusals = Vec::new();
+        R::Output::fill(&mut writer.pools(), reader.rows, |row| {
+            let refusal = match function(input(row)).into_result() {
+                Ok(output) => return Some(output),
+                Err(refusal) => refusal,
+            };
+            refusals.push(types::Refusal {
+                row: index(row),
+                message: refusal.into_message(),
+            });
+            None
+        });
         Ok(types::Answer {
             rows: writer.finish(),
             refusals,
         })
     }
-}
-
-/// The loop alone, apart from the care of memory around it: small enough that the compiler takes the author's function
-/// into it and keeps the columns in registers.
-#[inline(always)]
-fn every_row<'b, I: Input<'b>, R: Outcome>(
-    rows: usize,
-    from: &I::Columns,
-    into: &mut <R::Output as Output>::Columns<'_>,
-    function: impl Fn(I) -> R,
-) -> Vec<types::Refusal> {
-    let mut refusals = Vec::new();
-    for row in 0..rows {
-        match function(I::read(from, row)).into_result() {
-            Ok(output) => output.write(into, row),
-            Err(refusal) => {
-                R::Output::skip(into);
-                let message = refusal.into_message();
-                refusals.push(types::Refusal {
-                    row: index(row),
-                    message,
-                });
-            }
-        }
-    }
-    refusals
 }

@@ -141,6 +141,15 @@ impl Layout {
     }
 }
 
+/// Stops the build at a range that no number is in.
+#[track_caller]
+pub const fn ascending(minimum: f64, maximum: f64) {
+    assert!(
+        minimum <= maximum,
+        "the range of a field goes from `min` up to `max`"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -275,7 +275,8 @@ fn a_block_that_does_not_fit_is_a_failure() {
         };
         message
     };
-    let cases: [(fn(&mut Block), &str); 12] = [
+    type Spoil = fn(&mut Block);
+    let cases: [(Spoil, &str); 12] = [
         (|block| block.rows = 0, "a block has at least one row"),
         (
             |block| block.rows = 3,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig,
 };
@@ -17,7 +17,7 @@ use super::instance::{Exports, Instance, Memory, Missing};
 use super::limits::Limits;
 use super::pool::Pool;
 use super::{Inner, Transform, effort};
-use crate::error::{Error, Result, TransformName};
+use crate::error::{Error, Fault, Result, TransformName};
 
 /// A 32-bit memory in so much reserved address space, with a guard behind it, needs no bounds check.
 const MEMORY_RESERVATION: u64 = 1 << 32;
@@ -27,6 +27,8 @@ const KEPT_BYTES: usize = 1 << 20;
 const TABLE_ELEMENTS: usize = 20_000;
 /// A component made of one module has one; some tools add shims.
 const CORE_INSTANCES: u32 = 4;
+/// How often a thread looks for room for an instance before it gives up: some milliseconds.
+const WAITS: usize = 10_000;
 const STACK_BYTES: usize = 512 << 10;
 
 /// Cheap to clone.
@@ -122,47 +124,50 @@ impl Engine {
         Ok((component, Some(took)))
     }
 
-    fn describe(
-        &self,
-        pre: &wasmtime::component::InstancePre<Memory>,
-        exports: &Exports,
-    ) -> Result<Description> {
-        let limits = &self.0.limits;
-        let mut instance = self.0.instance(pre, exports, |fault| {
-            refused(format!("as it starts, {fault}"))
-        })?;
-        let said = instance
-            .describe(exports, limits)
-            .map_err(|fault| refused(format!("asked to describe itself, {fault}")))?;
-        Description::check(said).map_err(refused)
+    /// Asks twice: what a transform is does not depend on how often it was asked.
+    fn describe(&self, pre: &InstancePre<Memory>, exports: &Exports) -> Result<Description> {
+        let started = |fault| refused(format!("as it starts, {fault}"));
+        let mut instance = self.0.instance(pre, exports, started)?;
+        let mut ask = || {
+            let said = instance.describe(exports, &self.0.limits);
+            let said =
+                said.map_err(|fault| refused(format!("asked to describe itself, {fault}")))?;
+            Description::check(said).map_err(refused)
+        };
+        let (first, second) = (ask()?, ask()?);
+        match first == second {
+            true => Ok(first),
+            false => Err(refused(
+                "asked a second time, it describes itself otherwise".to_owned(),
+            )),
+        }
     }
 }
 
 impl Shared {
-    /// A new instance. Where there is no room, idle ones make it.
+    /// A new instance. Where there is no room, idle ones make it; where none is idle, a call that ends does, for calls are
+    /// short and a thread that waits here holds none.
     pub(super) fn instance(
         &self,
-        pre: &wasmtime::component::InstancePre<Memory>,
+        pre: &InstancePre<Memory>,
         exports: &Exports,
-        failed: impl FnOnce(crate::error::Fault) -> Error,
+        failed: impl FnOnce(Fault) -> Error,
     ) -> Result<Instance> {
-        loop {
+        let all = self.limits.instances;
+        for _ in 0..WAITS {
             match Instance::new(pre, exports, &self.limits) {
                 Ok(instance) => return Ok(instance),
                 Err(Missing::Fault(fault)) => return Err(failed(fault)),
-                Err(Missing::Exhausted)
-                    if self
-                        .pool
-                        .evict((self.limits.instances as usize).div_ceil(16))
-                        > 0 => {}
                 Err(Missing::Exhausted) => {
-                    return Err(Error::Internal(format!(
-                        "all {} instances of transforms are in use at once: raise transforms.instances",
-                        self.limits.instances
-                    )));
+                    if self.pool.evict(all.div_ceil(16) as usize) == 0 {
+                        std::thread::yield_now();
+                    }
                 }
             }
         }
+        Err(Error::Internal(format!(
+            "all {all} instances of transforms are in use at once: raise transforms.instances"
+        )))
     }
 }
 

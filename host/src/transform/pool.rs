@@ -87,7 +87,9 @@ impl Pool {
                 }
             }
         }
-        tracing::debug!(evicted, "out of instances: idle ones were dropped");
+        if evicted > 0 {
+            tracing::debug!(evicted, "out of instances: idle ones were dropped");
+        }
         evicted
     }
 }

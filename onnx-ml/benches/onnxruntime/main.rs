@@ -3,6 +3,9 @@
 //! `cargo bench -p tidemill-onnx-ml`, with `ORT_DYLIB` naming the shared library out of the `onnxruntime` wheel, or
 //! `PYTHON` an interpreter that has the package. Without either it says so and ends.
 //!
+//! `BENCH_MODELS` names a folder of further models, each `NAME.onnx` beside a `NAME.f32` of its rows, row-major in
+//! little-endian float32: those of a trained model on data like its own, whose paths a processor predicts better.
+//!
 //! Columns, in µs a call: ONNX Runtime through its C interface; the direct path ([`tidemill_onnx_ml::fast_path`]);
 //! tract's plan with this crate's operators; and the bare cost of the memory reads, that is, summing as many words
 //! from as large an array at addresses known beforehand. The ratio is the direct path over ONNX Runtime.
@@ -18,7 +21,7 @@ use prost::Message;
 use tidemill_onnx_ml::{Scores, fast_path, onnx};
 use tract_onnx::prelude::*;
 
-use models::{FEATURES, Random};
+use models::Random;
 
 fn main() {
     let runtime = match ort::find().and_then(|path| ort::Runtime::load(&path)) {
@@ -59,7 +62,23 @@ fn main() {
     load_time();
 }
 
-fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProto) {
+/// The models of `BENCH_MODELS`.
+fn given() -> Vec<(String, tract_onnx::pb::ModelProto, Vec<f32>)> {
+    let Some(folder) = std::env::var_os("BENCH_MODELS") else { return vec![] };
+    let mut found = vec![];
+    for entry in std::fs::read_dir(folder).expect("the folder BENCH_MODELS") {
+        let path = entry.expect("an entry").path();
+        let (Some(name), true) = (path.file_stem(), path.extension().is_some_and(|e| e == "onnx")) else { continue };
+        let Ok(rows) = std::fs::read(path.with_extension("f32")) else { continue };
+        let rows = rows.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let proto = tract_onnx::pb::ModelProto::decode(&std::fs::read(&path).expect("a file")[..]).expect("a model");
+        found.push((name.to_string_lossy().into_owned(), proto, rows));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProto, data: &[f32]) {
     let bytes = proto.encode_to_vec();
     let predictor = fast_path(proto).expect("a model of one tree operator");
     let outputs: Vec<String> = predictor
@@ -71,14 +90,14 @@ fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProt
         .session(&bytes, predictor.input(), &outputs)
         .expect("a session");
     let plan = plan(proto).expect("a plan");
-    let data = models::rows(1000, &mut Random(7));
     let columns = predictor.columns();
+    let features = data.len() / 1000;
     let facts = tidemill_onnx_ml::facts(proto);
     for rows in [1usize, 10, 1000] {
         // One row after another of the same thousand, so that no call repeats the last one's path.
         let batch = |i: usize| {
             let start = (i * rows) % 1000;
-            &data[start * FEATURES..(start + rows) * FEATURES]
+            &data[start * features..(start + rows) * features]
         };
         let (mut theirs, mut ours) = (vec![], Scores::default());
         let mut same = 0;
@@ -96,7 +115,7 @@ fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProt
         let same = same as f64 / (1000 * columns) as f64;
         let tensors: Vec<TValue> = (0..1000 / rows)
             .map(|i| {
-                Tensor::from_shape(&[rows, FEATURES], batch(i))
+                Tensor::from_shape(&[rows, features], batch(i))
                     .expect("a tensor")
                     .into_tvalue()
             })

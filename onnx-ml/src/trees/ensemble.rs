@@ -7,7 +7,7 @@ use super::compact::{Compact, LANES};
 use super::general::General;
 use super::leaves::Leaves;
 use super::number::{Number, Scratch};
-use super::raw::Raw;
+use super::raw::{Checked, Raw};
 
 /// How the leaves of the trees are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,18 +39,21 @@ pub(crate) struct Ensemble<T> {
 }
 
 impl<T: Number> Ensemble<T> {
-    /// Checks `raw` and lays it out.
-    pub fn new(raw: &Raw, aggregate: Aggregate) -> TractResult<Ensemble<T>> {
-        let checked = raw.check()?;
+    /// Lays `raw` out, as it was `checked`.
+    pub fn new(
+        raw: &Raw,
+        checked: Checked,
+        aggregate: Aggregate,
+    ) -> TractResult<Ensemble<T>> {
         let (leaves, keys) = Leaves::new(raw).context("the ensemble has too many leaves")?;
         let layout = match Compact::new(raw, checked, &keys) {
             Some(compact) => Layout::Compact(compact),
             None => Layout::General(General::new(raw, &keys)),
         };
-        let mut reached = vec![false; raw.targets];
-        raw.weights
-            .iter()
-            .for_each(|w| reached[w.target as usize] = true);
+        let mut reached = vec![!matches!(leaves, Leaves::PerTree(_)); raw.targets];
+        if let Leaves::PerTree(of) = &leaves {
+            of.iter().for_each(|&target| reached[target as usize] = true);
+        }
         Ok(Ensemble {
             layout,
             leaves,

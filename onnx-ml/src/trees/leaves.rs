@@ -77,6 +77,15 @@ impl<T: Number> Leaves<T> {
 
     /// The target of each tree, if all its leaves have one weight and agree.
     fn target_of_trees(raw: &Raw) -> Option<Vec<u32>> {
+        let single = |node: &RawNode| !matches!(node, RawNode::Leaf { count, .. } if *count != 1);
+        if !raw.nodes.iter().all(single) {
+            return None;
+        }
+        // Binary classifiers give every weight to one class.
+        let first = raw.weights.first()?.target;
+        if raw.weights.iter().all(|w| w.target == first) {
+            return Some(vec![first; raw.roots.len()]);
+        }
         let mut targets = Vec::with_capacity(raw.roots.len());
         let mut stack = vec![];
         let mut visits = 0;

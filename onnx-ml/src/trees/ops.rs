@@ -7,7 +7,7 @@ use tract_onnx::tract_hir::internal::*;
 use super::ensemble::{Aggregate, Ensemble};
 use super::finish::{Classification, Regression};
 use super::number::Number;
-use super::raw::Raw;
+use super::raw::{Checked, Raw};
 use super::{parse_v3, parse_v5};
 use crate::attrs::doubles;
 use crate::kernel::{Built, Kernel, Typed, built, exactly};
@@ -21,7 +21,7 @@ pub(crate) struct Trees {
     pub name: &'static str,
     node: String,
     raw: Raw,
-    features: usize,
+    checked: Checked,
     aggregate: Aggregate,
     base: Vec<f64>,
     post: Post,
@@ -166,13 +166,13 @@ impl Trees {
         output_follows_input: bool,
     ) -> TractResult<Trees> {
         let place = || format!("node {:?} ({name})", node.name);
-        let features = raw.check().with_context(place)?.features;
+        let checked = raw.check().with_context(place)?;
         let node = node.name.clone();
         Ok(Trees {
             name,
             node,
             raw,
-            features,
+            checked,
             aggregate,
             base,
             post,
@@ -183,7 +183,7 @@ impl Trees {
 
     /// Lays the trees out for inputs of type `T`.
     pub fn lay_out<T: Number>(&self) -> TractResult<LaidOut<T>> {
-        let ensemble = Ensemble::<T>::new(&self.raw, self.aggregate)
+        let ensemble = Ensemble::<T>::new(&self.raw, self.checked, self.aggregate)
             .with_context(|| format!("node {:?} ({})", self.node, self.name))?;
         let base: Vec<T> = self.base.iter().map(|&b| T::from_f64(b)).collect();
         let finish = match &self.classes {
@@ -203,7 +203,7 @@ impl Trees {
         };
         Ok(LaidOut {
             name: self.name,
-            features: self.features,
+            features: self.checked.features,
             ensemble,
             finish,
             table: self.classes.as_ref().map(|c| c.table.clone()),
@@ -258,7 +258,7 @@ impl Kernel for Trees {
     fn infer(&self, inputs: &[Typed]) -> TractResult<TVec<Typed>> {
         let labels = self.classes.as_ref().map(|c| c.table.datum_type());
         infer(
-            self.features,
+            self.checked.features,
             self.raw.targets,
             labels,
             self.output_follows_input,

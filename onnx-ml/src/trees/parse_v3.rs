@@ -4,6 +4,7 @@
 //! Semantics after ONNX Runtime: trees are summed in the order of their first node; the first listed node of a run
 //! with one tree id is the root; weights given to a branch are ignored (old exporters write them).
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use tract_onnx::pb::NodeProto;
@@ -175,6 +176,8 @@ struct Ids<'a> {
     tree_ids: &'a [i64],
     node_ids: &'a [i64],
     starts: HashMap<i64, u32>,
+    /// The tree asked for last and its start: nearly always the tree asked for next.
+    last: Cell<(i64, u32)>,
     others: HashMap<(i64, i64), u32>,
 }
 
@@ -184,6 +187,7 @@ impl<'a> Ids<'a> {
             tree_ids,
             node_ids,
             starts: HashMap::new(),
+            last: Cell::new((tree_ids.first().copied().unwrap_or(0), 0)),
             others: HashMap::new(),
         };
         for i in 0..tree_ids.len() {
@@ -206,7 +210,10 @@ impl<'a> Ids<'a> {
     }
 
     fn guess(&self, tree: i64, id: i64) -> Option<u32> {
-        let at = *self.starts.get(&tree)? as usize + usize::try_from(id).ok()?;
+        if self.last.get().0 != tree {
+            self.last.set((tree, *self.starts.get(&tree)?));
+        }
+        let at = self.last.get().1 as usize + usize::try_from(id).ok()?;
         let right = self.tree_ids.get(at) == Some(&tree) && self.node_ids.get(at) == Some(&id);
         right.then_some(at as u32)
     }

@@ -1,9 +1,9 @@
 //! `#[derive(Input)]` and `#[derive(Output)]`.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Error, GenericParam, Generics, Index, Lifetime, Result, Type};
+use syn::{DeriveInput, Error, Expr, GenericParam, Generics, Ident, Lifetime, Result, Type};
 
 use crate::columns::{self, Column};
 
@@ -35,43 +35,11 @@ fn implementation(item: &DeriveInput, side: Side) -> Result<TokenStream> {
             .iter()
             .try_for_each(|column| borrowed(&column.r#type))?;
     }
-    let (constants, checks) = (constants(&columns, side), checks(&columns));
-    let (name, private) = (&item.ident, private());
-    // `<'a>` for a struct that borrows, nothing for one that does not.
-    let arguments = lifetime.as_ref().map(|lifetime| quote!(<#lifetime>));
     let implementations = match side {
-        Side::Input => {
-            let block = lifetime.unwrap_or_else(|| Lifetime::new("'block", Span::call_site()));
-            let read = read(&columns, &block);
-            quote! {
-                #[automatically_derived]
-                impl<#block> #private::Input<#block> for #name #arguments {
-                    #constants
-                    #read
-                }
-            }
-        }
-        Side::Output => {
-            let write = write(&columns);
-            quote! {
-                #[automatically_derived]
-                impl #arguments #private::Output for #name #arguments {
-                    #constants
-                    #write
-                }
-
-                #[automatically_derived]
-                impl #arguments #private::Outcome for #name #arguments {
-                    type Output = Self;
-
-                    #[inline]
-                    fn into_result(self) -> ::core::result::Result<Self, ::tidemill_sdk::Refusal> {
-                        ::core::result::Result::Ok(self)
-                    }
-                }
-            }
-        }
+        Side::Input => input(&item.ident, lifetime, &columns),
+        Side::Output => output(&item.ident, lifetime, &columns),
     };
+    let checks = checks(&columns);
     Ok(quote! {
         const _: () = {
             #implementations
@@ -129,28 +97,125 @@ fn borrowed(r#type: &Type) -> Result<()> {
     }
 }
 
-fn constants(columns: &[Column], side: Side) -> TokenStream {
+fn input(name: &Ident, lifetime: Option<Lifetime>, columns: &[Column]) -> TokenStream {
     let private = private();
-    let shapes = columns.iter().map(|Column { r#type, .. }| match side {
-        Side::Input => quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::SHAPE),
-        Side::Output => quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::SHAPE),
+    // `<'a>` for a struct that borrows, nothing for one that does not.
+    let arguments = lifetime.as_ref().map(|lifetime| quote!(<#lifetime>));
+    let block = lifetime.unwrap_or_else(|| Lifetime::new("'block", Span::call_site()));
+    let constants = constants(columns, quote!(FromColumn));
+    let (mut opens, mut reads) = (Vec::new(), Vec::new());
+    for (position, column) in columns.iter().enumerate() {
+        let (member, local) = (&column.member, format_ident!("column_{position}"));
+        let slot = quote!(const { #private::Slot::of(Self::SHAPES, #position) });
+        let open = column.item(quote!(FromColumn), quote!(open(reader, #slot)));
+        let read = column.item(quote!(FromColumn), quote!(read(&#local, row)));
+        opens.push(quote!(let #local = #open;));
+        reads.push(quote!(#member: #read));
+    }
+    quote! {
+        #[automatically_derived]
+        impl<#block> #private::Input<#block> for #name #arguments {
+            #constants
+
+            #[inline]
+            fn rows(reader: #private::Reader<#block>) -> impl ::core::ops::Fn(usize) -> Self {
+                #(#opens)*
+                move |row| Self { #(#reads),* }
+            }
+        }
+    }
+}
+
+fn output(name: &Ident, lifetime: Option<Lifetime>, columns: &[Column]) -> TokenStream {
+    let private = private();
+    let arguments = lifetime.map(|lifetime| quote!(<#lifetime>));
+    let constants = constants(columns, quote!(IntoColumn));
+    let (mut opens, mut writes, mut skips) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, column) in columns.iter().enumerate() {
+        let (member, local) = (&column.member, format_ident!("column_{position}"));
+        let item = |item| column.item(quote!(IntoColumn), item);
+        let (open, skip) = (item(quote!(open(pools))), item(quote!(skip(&mut #local))));
+        let write = item(quote!(write(output.#member, &mut #local, row)));
+        opens.push(quote!(let mut #local = #open;));
+        writes.push(quote!(#write;));
+        skips.push(quote!(#skip;));
+    }
+    quote! {
+        #[automatically_derived]
+        impl #arguments #private::Output for #name #arguments {
+            #constants
+
+            #[inline]
+            fn fill(
+                pools: &mut #private::Pools<'_>,
+                rows: usize,
+                mut next: impl ::core::ops::FnMut(usize) -> ::core::option::Option<Self>,
+            ) {
+                #(#opens)*
+                for row in 0..rows {
+                    match next(row) {
+                        ::core::option::Option::Some(output) => { #(#writes)* }
+                        ::core::option::Option::None => { #(#skips)* }
+                    }
+                }
+            }
+        }
+
+        #[automatically_derived]
+        impl #arguments #private::Outcome for #name #arguments {
+            type Output = Self;
+
+            #[inline]
+            fn into_result(self) -> ::core::result::Result<Self, ::tidemill_sdk::Refusal> {
+                ::core::result::Result::Ok(self)
+            }
+        }
+    }
+}
+
+impl Column {
+    /// A use of a trait's item for the field's type. For the compiler all its tokens lie where the author wrote the type:
+    /// so does what it has to say of them, and what it says twice is told once.
+    fn item(&self, of: TokenStream, item: TokenStream) -> TokenStream {
+        let r#type = &self.r#type;
+        let first = r#type.span();
+        let last = r#type.to_token_stream().into_iter().last();
+        let last = last.map_or(first, |token| token.span());
+        let open = quote_spanned!(first=> <);
+        let rest = located(quote!(as ::tidemill_sdk::__private::#of>::#item), last);
+        quote!(#open #r#type #rest)
+    }
+}
+
+fn located(tokens: TokenStream, span: Span) -> TokenStream {
+    let located = tokens.into_iter().map(|token| match token {
+        TokenTree::Group(group) => {
+            let inner = located(group.stream(), span);
+            let mut group = Group::new(group.delimiter(), inner);
+            group.set_span(span);
+            group.into()
+        }
+        mut token => {
+            token.set_span(span);
+            token
+        }
     });
-    let fields = columns.iter().map(
-        |Column {
-             name,
-             doc,
-             minimum,
-             maximum,
-             ..
-         }| {
-            let bound = |bound: &Option<syn::Expr>| match bound {
-                Some(bound) => quote!(::core::option::Option::Some(#bound)),
-                None => quote!(::core::option::Option::None),
-            };
-            let (minimum, maximum) = (bound(minimum), bound(maximum));
-            quote!(#private::Field { name: #name, doc: #doc, minimum: #minimum, maximum: #maximum })
-        },
-    );
+    located.collect()
+}
+
+fn constants(columns: &[Column], of: TokenStream) -> TokenStream {
+    let private = private();
+    let shape = |column: &Column| column.item(of.clone(), quote!(SHAPE));
+    let shapes = columns.iter().map(shape);
+    let fields = columns.iter().map(|column| {
+        let bound = |bound: &Option<Expr>| match bound {
+            Some(bound) => quote!(::core::option::Option::Some(#bound)),
+            None => quote!(::core::option::Option::None),
+        };
+        let (name, doc) = (&column.name, &column.doc);
+        let (minimum, maximum) = (bound(&column.minimum), bound(&column.maximum));
+        quote!(#private::Field { name: #name, doc: #doc, minimum: #minimum, maximum: #maximum })
+    });
     quote! {
         const SHAPES: &'static [#private::Shape] = &[#(#shapes),*];
         const FIELDS: &'static [#private::Field] = &[#(#fields),*];
@@ -160,100 +225,28 @@ fn constants(columns: &[Column], side: Side) -> TokenStream {
 /// Checks of ranges, each pointing at the author's own tokens.
 fn checks(columns: &[Column]) -> TokenStream {
     let private = private();
-    let checks = columns.iter().filter_map(|Column { r#type, minimum, maximum, .. }| {
-        let bound = minimum.as_ref().or(maximum.as_ref())?;
-        let ascending = minimum.as_ref().zip(maximum.as_ref()).map(|(minimum, maximum)| {
-            quote_spanned! {bound.span()=>
-                const _: () = assert!(#minimum <= #maximum, "the range of a field goes from `min` up to `max`");
-            }
-        });
-        let ranged = quote_spanned!(r#type.span()=> ranged::<#r#type>());
-        Some(quote! {
-            #ascending
-            const _: fn() = || {
-                fn ranged<T: #private::Ranged>() {}
-                #ranged
-            };
-        })
-    });
-    quote!(#(#checks)*)
-}
-
-fn read(columns: &[Column], block: &Lifetime) -> TokenStream {
-    let private = private();
-    let types = columns.iter().map(|Column { r#type, .. }| {
-        quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<#block>>::Column)
-    });
-    let opens = columns
-        .iter()
-        .enumerate()
-        .map(|(position, Column { r#type, .. })| {
-            let open = quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::open);
-            quote!(#open(reader, const { #private::Slot::of(Self::SHAPES, #position) }))
-        });
-    let reads = columns
-        .iter()
-        .enumerate()
-        .map(|(position, Column { member, r#type, .. })| {
-            let read = quote_spanned!(r#type.span()=> <#r#type as #private::FromColumn<'_>>::read);
-            let column = Index::from(position);
-            quote!(#member: #read(&columns.#column, row))
-        });
-    quote! {
-        type Columns = (#(#types,)*);
-
-        #[inline]
-        fn open(reader: &#private::Reader<#block>) -> Self::Columns {
-            (#(#opens,)*)
+    let mut checks = TokenStream::new();
+    for Column {
+        r#type,
+        minimum,
+        maximum,
+        ..
+    } in columns
+    {
+        if let (Some(minimum), Some(maximum)) = (minimum, maximum) {
+            checks.extend(quote_spanned! {minimum.span()=>
+                const _: () = ::tidemill_sdk::__private::ascending(#minimum, #maximum);
+            });
         }
-
-        #[inline]
-        fn read(columns: &Self::Columns, row: usize) -> Self {
-            Self { #(#reads),* }
+        if minimum.is_some() || maximum.is_some() {
+            let ranged = quote_spanned!(r#type.span()=> ranged::<#r#type>());
+            checks.extend(quote! {
+                const _: fn() = || {
+                    fn ranged<T: #private::Ranged>() {}
+                    #ranged
+                };
+            });
         }
     }
-}
-
-fn write(columns: &[Column]) -> TokenStream {
-    let private = private();
-    let types = columns.iter().map(|Column { r#type, .. }| {
-        quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::Column<'pools>)
-    });
-    let opens = columns.iter().map(|Column { r#type, .. }| {
-        let open = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::open);
-        quote!(#open(pools))
-    });
-    let writes = columns
-        .iter()
-        .enumerate()
-        .map(|(position, Column { member, r#type, .. })| {
-            let write = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::write);
-            let column = Index::from(position);
-            quote!(#write(self.#member, &mut columns.#column, row))
-        });
-    let skips = columns
-        .iter()
-        .enumerate()
-        .map(|(position, Column { r#type, .. })| {
-            let skip = quote_spanned!(r#type.span()=> <#r#type as #private::IntoColumn>::skip);
-            let column = Index::from(position);
-            quote!(#skip(&mut columns.#column))
-        });
-    quote! {
-        type Columns<'pools> = (#(#types,)*);
-
-        #[inline]
-        fn open<'pools>(pools: &mut #private::Pools<'pools>) -> Self::Columns<'pools> {
-            (#(#opens,)*)
-        }
-
-        #[inline]
-        fn write(self, columns: &mut Self::Columns<'_>, row: usize) {
-            #(#writes;)*
-        }
-
-        fn skip(columns: &mut Self::Columns<'_>) {
-            #(#skips;)*
-        }
-    }
+    checks
 }

@@ -64,7 +64,7 @@ impl Answer {
             tell_type(found),
             tell_type(asked)
         );
-        let column = T::open(&self.reader(), Slot::of(&self.shapes, position));
+        let column = T::open(self.reader(), Slot::of(&self.shapes, position));
         (0..self.len()).map(|row| T::read(&column, row)).collect()
     }
 
@@ -89,7 +89,7 @@ impl Answer {
 
     fn value(&self, position: usize, row: usize) -> Value {
         let (reader, slot, shape) = (
-            &self.reader(),
+            self.reader(),
             Slot::of(&self.shapes, position),
             self.shapes[position],
         );
@@ -129,7 +129,7 @@ impl Answer {
     }
 }
 
-fn read<'a, T: FromColumn<'a>>(reader: &Reader<'a>, slot: Slot, row: usize) -> T {
+fn read<'a, T: FromColumn<'a>>(reader: Reader<'a>, slot: Slot, row: usize) -> T {
     T::read(&T::open(reader, slot), row)
 }
 

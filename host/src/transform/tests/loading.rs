@@ -213,6 +213,18 @@ fn an_endless_description_is_refused() {
 }
 
 #[test]
+fn a_description_that_changes_is_refused() {
+    let guest = Guest {
+        describe: "(i32.store8 (i32.load (i32.const 1040)) (i32.add (i32.load8_u (i32.load (i32.const 1040))) (i32.const 1)))",
+        ..Guest::default()
+    };
+    assert_eq!(
+        refusal(&guest.module()),
+        "the component is refused: asked a second time, it describes itself otherwise"
+    );
+}
+
+#[test]
 fn a_description_that_eats_memory_is_refused() {
     let guest = Guest {
         describe: "(drop (memory.grow (i32.const 1000)))",
