@@ -6,4 +6,5 @@ mod bad_input;
 mod cards;
 mod command_line;
 mod flights;
+mod models;
 mod support;

@@ -177,8 +177,20 @@ pub fn listed(kind: &str, known: &[String]) -> String {
     }
 }
 
-/// Whether a guest function is the standard library's way to a trap rather than the author's own.
+/// Whether a guest function is the way to a trap, of the standard library or the SDK, rather than the author's own.
 fn is_plumbing(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["core::", "std::", "alloc::", "__rust", "rust_", "<core::"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name.contains("panic")
+    const CRATES: [&str; 8] = [
+        "core",
+        "std",
+        "alloc",
+        "__rust",
+        "rust_",
+        "dlmalloc",
+        "tidemill_sdk",
+        "wit_bindgen",
+    ];
+    let path = name.trim_start_matches('<');
+    CRATES.iter().any(|start| path.starts_with(start))
+        || name.contains("panic")
+        || name == "cabi_realloc"
 }

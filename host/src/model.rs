@@ -6,6 +6,7 @@
 mod file;
 mod manifest;
 mod matrix;
+pub mod parity;
 mod tract;
 mod trees;
 

@@ -21,6 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
+use crate::model::parity::Vectors;
 use crate::model::{self, Manifest};
 use crate::service::{Definition, Service};
 use crate::store::OnlineStore;
@@ -153,11 +154,13 @@ impl Registry {
         Ok((view, Outcome::Created))
     }
 
-    /// Admits an ONNX file. The same file with the same manifest is the number it has already.
+    /// Admits an ONNX file, if it scores its test vectors as they say. The same file with the same manifest is the number
+    /// it has already.
     pub fn register_model(
         &self,
         onnx: &[u8],
         manifest: Manifest,
+        vectors: Option<&Vectors>,
     ) -> Result<(Arc<ModelEntry>, Outcome)> {
         crate::schema::check_name(&manifest.name)
             .map_err(|reason| Error::refused(format!("model \"{}\"", manifest.name), reason))?;
@@ -177,12 +180,18 @@ impl Registry {
         let number = versions.len() as u32 + 1;
         let name = manifest.name.clone();
         let loaded = model::load(&name, number, onnx, manifest.clone())?;
-        let facts = model::facts(onnx, loaded.engine.as_ref())?;
+        let engine = loaded.engine.as_ref();
+        let facts = model::facts(onnx, engine)?;
+        let parity = vectors
+            .map(|vectors| vectors.compare(engine))
+            .transpose()
+            .map_err(|reason| Error::refused(format!("model \"{name}\""), reason))?;
         let record = ModelRecord {
             number,
             digest,
             manifest,
             facts,
+            parity,
             registered_at: jiff::Timestamp::now(),
         };
         self.artifacts.put(&record.digest, onnx)?;

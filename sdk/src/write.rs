@@ -18,7 +18,7 @@ pub struct Writer {
     lists: Vec<ListBuffer>,
 }
 
-/// What of a [`Writer`] is not yet given to a column. The columns of a kind take their parts one after another, in the
+/// What of a `Writer` is not yet given to a column. The columns of a kind take their parts one after another, in the
 /// order of the fields.
 pub struct Pools<'w> {
     rows: usize,

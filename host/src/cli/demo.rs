@@ -111,7 +111,12 @@ impl Demo {
                 None => println!("  view {name}  its rows come hour by hour, below"),
             }
         }
-        let shown = model::register(&client, &data.join("flights/model/flight-delay.onnx"), None)?;
+        let shown = model::register(
+            &client,
+            &data.join("flights/model/flight-delay.onnx"),
+            None,
+            None,
+        )?;
         println!("  model flight-delay@{}", shown["version"]);
         for file in ["flights/flight-delay.toml", "cards/card-features.toml"] {
             let text = std::fs::read(data.join(file))?;

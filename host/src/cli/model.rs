@@ -18,6 +18,10 @@ pub enum Model {
         /// The manifest; FILE with the extension .json where absent.
         #[arg(long, value_name = "FILE")]
         manifest: Option<PathBuf>,
+        /// Test vectors: inputs, and the outputs of the framework that trained the model. Where the model differs from
+        /// them here, it is refused.
+        #[arg(long, value_name = "FILE")]
+        vectors: Option<PathBuf>,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -41,9 +45,15 @@ impl Model {
             Model::Register {
                 file,
                 manifest,
+                vectors,
                 server,
             } => {
-                let shown = register(&server.client(), &file, manifest.as_deref())?;
+                let shown = register(
+                    &server.client(),
+                    &file,
+                    manifest.as_deref(),
+                    vectors.as_deref(),
+                )?;
                 println!(
                     "model {}@{}  {}",
                     text_of(&shown["name"]),
@@ -70,15 +80,24 @@ impl Model {
     }
 }
 
-/// Registers an ONNX file with its manifest.
-pub fn register(client: &Client, file: &Path, manifest: Option<&Path>) -> Result<Value> {
-    let onnx = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+/// Registers an ONNX file with its manifest and, if there are any, its test vectors.
+pub fn register(
+    client: &Client,
+    file: &Path,
+    manifest: Option<&Path>,
+    vectors: Option<&Path>,
+) -> Result<Value> {
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let onnx = read(file)?;
     let beside = file.with_extension("json");
-    let manifest = manifest.unwrap_or(&beside);
-    let manifest = std::fs::read(manifest).with_context(|| {
-        format!("cannot read the manifest {}, which says which feature goes where; name it with --manifest", manifest.display())
-    })?;
-    client.post_parts("/v1/models", &[("model", &onnx), ("manifest", &manifest)])
+    let manifest = read(manifest.unwrap_or(&beside))
+        .context("the manifest says which feature goes where; name it with --manifest")?;
+    let vectors = vectors.map(read).transpose()?;
+    let mut parts = vec![("model", &onnx[..]), ("manifest", &manifest[..])];
+    parts.extend(vectors.as_deref().map(|vectors| ("vectors", vectors)));
+    client.post_parts("/v1/models", &parts)
 }
 
 fn show(shown: &Value) -> Result<()> {
@@ -113,7 +132,20 @@ fn show(shown: &Value) -> Result<()> {
     if facts["trees"] != 0 {
         println!("{} trees of {} nodes", facts["trees"], facts["tree_nodes"]);
     }
-    println!("run by: {}", text_of(&facts["engine"]));
+    match facts["row_nanos"].as_f64() {
+        Some(nanos) => println!(
+            "run by {}, {:.1} µs of CPU for one row",
+            text_of(&facts["engine"]),
+            nanos / 1e3
+        ),
+        None => println!("run by {}", text_of(&facts["engine"])),
+    }
+    if let Some(parity) = shown["parity"].as_object() {
+        println!(
+            "test vectors: {} values of {} rows, the worst {} off (at most {})",
+            parity["values"], parity["rows"], parity["worst"], parity["tolerance"]
+        );
+    }
     println!("\nmanifest\n{:#}", shown["manifest"]);
     Ok(())
 }

@@ -9,29 +9,33 @@ use serde_json::{Value, json};
 use super::transforms::status;
 use super::{Problem, Shared, body};
 use crate::error::Error;
+use crate::model::parity::Vectors;
 use crate::model::{self, Manifest};
 use crate::registry::ModelEntry;
 
 /// The body is the `.onnx` file, which then carries its manifest in its metadata under `tidemill.manifest`; or
-/// `multipart/form-data` with the parts `model` and `manifest`.
+/// `multipart/form-data` with the parts `model`, `manifest` and, if there are test
+/// vectors, `vectors`.
 pub async fn register(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let limit = shared.app.config.server.upload_limit;
-    let (onnx, manifest) = match body::content_type(request.headers()) {
+    let (onnx, manifest, vectors) = match body::content_type(request.headers()) {
         "multipart/form-data" => parts(request, limit).await?,
         _ => {
             let onnx = body::read(request.into_body(), limit).await?;
             let manifest = model::embedded_manifest(&onnx)?;
-            (onnx, manifest)
+            (onnx, manifest, None)
         }
     };
     let app = shared.app.clone();
-    let (entry, outcome) =
-        tokio::task::spawn_blocking(move || app.registry.register_model(&onnx, manifest))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))??;
+    let (entry, outcome) = tokio::task::spawn_blocking(move || {
+        app.registry
+            .register_model(&onnx, manifest, vectors.as_ref())
+    })
+    .await
+    .map_err(|error| Error::Internal(error.to_string()))??;
     Ok((status(outcome), Json(shown(&entry))))
 }
 
@@ -58,7 +62,10 @@ pub async fn show(
     Ok(Json(shown(catalog.model_by_id(&id)?)))
 }
 
-async fn parts(request: Request, limit: usize) -> Result<(Bytes, Manifest), Problem> {
+async fn parts(
+    request: Request,
+    limit: usize,
+) -> Result<(Bytes, Manifest, Option<Vectors>), Problem> {
     let broken = |error: axum::extract::multipart::MultipartError| -> Problem {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Error::TooLarge {
@@ -78,17 +85,23 @@ async fn parts(request: Request, limit: usize) -> Result<(Bytes, Manifest), Prob
     let mut form = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::from(Error::invalid("body", error.body_text())))?;
-    let (mut onnx, mut manifest) = (None, None);
+    let (mut onnx, mut manifest, mut vectors) = (None, None, None);
     while let Some(part) = form.next_field().await.map_err(broken)? {
         let name = part.name().unwrap_or("").to_owned();
         let bytes = part.bytes().await.map_err(broken)?;
         match name.as_str() {
             "model" => onnx = Some(bytes),
             "manifest" => manifest = Some(Manifest::from_json(&bytes)?),
+            "vectors" => {
+                let refused = |reason| Error::refused("the model", reason);
+                vectors = Some(Vectors::from_json(&bytes).map_err(refused)?);
+            }
             _ => {
-                return Err(
-                    Error::invalid(name, "no such part; there are model and manifest").into(),
-                );
+                return Err(Error::invalid(
+                    name,
+                    "no such part; there are model, manifest and vectors",
+                )
+                .into());
             }
         }
     }
@@ -96,6 +109,7 @@ async fn parts(request: Request, limit: usize) -> Result<(Bytes, Manifest), Prob
     Ok((
         onnx.ok_or_else(|| missing("model"))?,
         manifest.ok_or_else(|| missing("manifest"))?,
+        vectors,
     ))
 }
 
@@ -106,6 +120,7 @@ fn shown(entry: &ModelEntry) -> Value {
         "digest": format!("sha256:{}", entry.record.digest),
         "registered_at": entry.record.registered_at.to_string(),
         "facts": entry.record.facts,
+        "parity": entry.record.parity,
         "manifest": entry.record.manifest,
     })
 }

@@ -1,6 +1,6 @@
 //! Rows × columns of one type, row-major, as models take and give them.
 
-use super::Kind;
+use super::{Kind, Tensor};
 use crate::block::Block;
 use crate::schema::{Pool, Slot};
 
@@ -21,6 +21,22 @@ pub enum Values {
 }
 
 impl Matrix {
+    /// Rows of zeros, or of empty texts, as an input takes them.
+    pub fn zeros(input: &Tensor, rows: usize) -> Matrix {
+        let count = rows * input.columns;
+        let values = match input.kind {
+            Kind::F32 => Values::F32(vec![0.0; count]),
+            Kind::F64 => Values::F64(vec![0.0; count]),
+            Kind::I64 => Values::I64(vec![0; count]),
+            Kind::Bool => Values::Bool(vec![false; count]),
+            Kind::Text => Values::Text(vec![String::new(); count]),
+        };
+        Matrix {
+            columns: input.columns,
+            values,
+        }
+    }
+
     /// The columns of a block side by side. A null becomes NaN among numbers and the empty text among texts.
     pub fn of_columns(block: &Block, slots: &[Slot], kind: Kind) -> Matrix {
         let values = match kind {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::DimLike;
 
 use super::file::File;
 use super::{Kind, Matrix, Model, Tensor as Spec, Values};
@@ -39,19 +40,47 @@ impl TractModel {
         Ok(model)
     }
 
-    /// Runs rows of zeros to see what comes out, so that no request is the first to.
+    /// Runs rows of zeros to see what comes out. A model may refuse zeros, as an encoder that knows no such category; then
+    /// what tract made out of the graph has to do.
     fn probe(&self, names: &[String]) -> Result<Vec<Spec>, String> {
         let rows = 2;
-        let zeros = self.inputs.iter().map(|input| zeros(input, rows)).collect();
-        let found = self
-            .run(rows, zeros)
-            .map_err(|error| format!("it fails on rows of zeros: {error}"))?;
-        let spec = |(name, matrix): (&String, &Matrix)| Spec {
-            name: name.clone(),
-            kind: matrix.kind(),
-            columns: matrix.columns,
+        let zeros = self
+            .inputs
+            .iter()
+            .map(|input| Matrix::zeros(input, rows))
+            .collect();
+        let specs: Vec<(Kind, usize)> = match self.run(rows, zeros) {
+            Ok(found) => found
+                .iter()
+                .map(|matrix| (matrix.kind(), matrix.columns))
+                .collect(),
+            Err(error) => (0..names.len())
+                .map(|at| self.declared(at))
+                .collect::<Option<_>>()
+                .ok_or(format!(
+                    "it fails on rows of zeros, and its outputs have no known shape: {error}"
+                ))?,
         };
-        Ok(names.iter().zip(&found).map(spec).collect())
+        let spec = |(name, (kind, columns)): (&String, (Kind, usize))| Spec {
+            name: name.clone(),
+            kind,
+            columns,
+        };
+        Ok(names.iter().zip(specs).map(spec).collect())
+    }
+
+    /// The type and the columns of an output, as far as tract knows them without running.
+    fn declared(&self, output: usize) -> Option<(Kind, usize)> {
+        let fact = self.plan.model().output_fact(output).ok()?;
+        let kind = match fact.datum_type {
+            DatumType::F32 => Kind::F32,
+            DatumType::F64 => Kind::F64,
+            DatumType::Bool => Kind::Bool,
+            DatumType::String => Kind::Text,
+            _ => Kind::I64,
+        };
+        let columns = fact.shape.iter().skip(1).map(|dim| dim.to_usize().ok());
+        Some((kind, columns.product::<Option<usize>>()?))
     }
 
     fn run_plan(&self, rows: usize, inputs: Vec<Matrix>) -> Result<Vec<Matrix>, String> {
@@ -132,21 +161,6 @@ fn datum_type(kind: Kind) -> DatumType {
         Kind::I64 => i64::datum_type(),
         Kind::Bool => bool::datum_type(),
         Kind::Text => String::datum_type(),
-    }
-}
-
-fn zeros(input: &Spec, rows: usize) -> Matrix {
-    let count = rows * input.columns;
-    let values = match input.kind {
-        Kind::F32 => Values::F32(vec![0.0; count]),
-        Kind::F64 => Values::F64(vec![0.0; count]),
-        Kind::I64 => Values::I64(vec![0; count]),
-        Kind::Bool => Values::Bool(vec![false; count]),
-        Kind::Text => Values::Text(vec![String::new(); count]),
-    };
-    Matrix {
-        columns: input.columns,
-        values,
     }
 }
 

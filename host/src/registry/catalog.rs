@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Artifacts;
 use crate::error::{Error, Result};
+use crate::model::parity::Report;
 use crate::model::{self, Facts, LoadedModel, Manifest};
 use crate::service::{Definition, Pins, Service};
 use crate::transform::{Description, Engine, Transform};
@@ -44,6 +45,9 @@ pub struct ModelRecord {
     pub digest: String,
     pub manifest: Manifest,
     pub facts: Facts,
+    /// What its test vectors showed, if it came with any.
+    #[serde(default)]
+    pub parity: Option<Report>,
     pub registered_at: jiff::Timestamp,
 }
 

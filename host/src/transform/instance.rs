@@ -9,10 +9,12 @@ use super::limits::Limits;
 use crate::block::Block;
 use crate::error::Fault;
 
-/// Why there is no instance.
+/// Why there is no instance, or no description of it.
 pub(super) enum Missing {
     /// All instances there may be are in use.
     Exhausted,
+    /// Its functions have other types than the contract's.
+    Unfit(String),
     /// It failed as it began.
     Fault(Fault),
 }
@@ -96,7 +98,7 @@ impl Instance {
         let instance = pre.instantiate(&mut store).map_err(missing)?;
         let transform = instance
             .get_typed_func(&mut store, exports.transform)
-            .map_err(missing)?;
+            .map_err(|error| unfit("transform", &error))?;
         let new_bytes = store.data().bytes;
         Ok(Instance {
             store,
@@ -111,14 +113,13 @@ impl Instance {
         &mut self,
         exports: &Exports,
         limits: &Limits,
-    ) -> Result<WireDescription, Fault> {
-        let fail = |error: wasmtime::Error| fault(&error, limits, limits.fuel);
+    ) -> Result<WireDescription, Missing> {
+        let fail = |error: wasmtime::Error| Missing::Fault(fault(&error, limits, limits.fuel));
         self.store.set_fuel(limits.fuel).map_err(fail)?;
-        let describe = self
+        let (description,) = self
             .instance
-            .get_typed_func::<(), Described>(&mut self.store, exports.describe);
-        let (description,) = describe
-            .map_err(fail)?
+            .get_typed_func::<(), Described>(&mut self.store, exports.describe)
+            .map_err(|error| unfit("describe", &error))?
             .call(&mut self.store, ())
             .map_err(fail)?;
         Ok(description)
@@ -155,4 +156,11 @@ impl Instance {
         self.calls < limits.calls_per_instance
             && self.memory() - self.new_bytes <= limits.warm_memory_bytes
     }
+}
+
+fn unfit(function: &str, error: &wasmtime::Error) -> Missing {
+    Missing::Unfit(format!(
+        "its `{function}` is not that of the contract: {}",
+        error.root_cause()
+    ))
 }

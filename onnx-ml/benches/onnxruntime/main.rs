@@ -10,6 +10,8 @@
 //! tract's plan with this crate's operators; and the bare cost of the memory reads, that is, summing as many words
 //! from as large an array at addresses known beforehand. The ratio is the direct path over ONNX Runtime.
 
+#[path = "../../tests/common/mod.rs"]
+mod common;
 mod models;
 mod ort;
 
@@ -18,9 +20,10 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use prost::Message;
-use tidemill_onnx_ml::{Scores, fast_path, onnx};
+use tidemill_onnx_ml::{Scores, fast_path};
 use tract_onnx::prelude::*;
 
+use common::plan;
 use models::Random;
 
 fn main() {
@@ -53,11 +56,12 @@ fn main() {
         };
         let shape = if ragged { "ragged to" } else { "depth" };
         let name = format!("{trees} trees, {shape} {depth}, {kind}");
-        compare(
-            &runtime,
-            &name,
-            &models::forest(trees, depth, ragged, classifier),
-        );
+        let data = models::rows(1000, &mut Random(7));
+        let proto = models::forest(trees, depth, ragged, classifier);
+        compare(&runtime, &name, &proto, &data);
+    }
+    for (name, proto, data) in given() {
+        compare(&runtime, &name, &proto, &data);
     }
     load_time();
 }
@@ -213,14 +217,6 @@ impl Reads {
         }
         sum
     }
-}
-
-fn plan(proto: &tract_onnx::pb::ModelProto) -> TractResult<Arc<TypedRunnableModel>> {
-    onnx()
-        .parse(proto, None)?
-        .model
-        .into_optimized()?
-        .into_runnable()
 }
 
 /// From the bytes of a file to something that scores.

@@ -72,6 +72,18 @@ fn a_component_is_compiled_once() {
 }
 
 #[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(small(), Some(folder.path().to_owned())).unwrap();
+    let liar = Guest {
+        name: "Liar".to_owned(),
+        ..Guest::default()
+    };
+    engine.load(&liar.module()).unwrap_err();
+    assert_eq!(files(folder.path()), [] as [PathBuf; 0]);
+}
+
+#[test]
 fn a_truncated_file_is_compiled_again() {
     for keep in [0, 31, 32, 1000] {
         is_compiled_again_after(|path| {

@@ -175,6 +175,22 @@ fn a_missing_export_is_named() {
 }
 
 #[test]
+fn functions_of_other_types_are_refused() {
+    let component = wat::parse_str(
+        r#"(component
+            (core module $m (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func (export "describe") (canon lift (core func $i "f")))
+            (func (export "transform") (canon lift (core func $i "f"))))"#,
+    )
+    .unwrap();
+    assert_eq!(
+        refusal(&component),
+        "the component is refused: its `transform` is not that of the contract: expected 1-tuple, found 0-tuple"
+    );
+}
+
+#[test]
 fn what_would_take_too_long_to_compile_is_refused() {
     let nested = format!("(func {} {})", "(loop ".repeat(1000), ")".repeat(1000));
     let guest = Guest {
