@@ -110,13 +110,22 @@ fn check_node(node: &NodeProto) -> TractResult<()> {
         if attribute.name.starts_with("num_") {
             // Counts of inputs and outputs, for which tract makes room before it counts.
             let most = node.input.len().max(node.output.len()) as i64;
-            ensure!(attribute.i <= most, "{} is {}, the node has {most}", attribute.name, attribute.i);
+            ensure!(
+                attribute.i <= most,
+                "{} is {}, the node has {most}",
+                attribute.name,
+                attribute.i
+            );
         }
         if node.op_type == "Transpose" && attribute.name == "perm" {
             // tract looks for the axis it wants until it finds it.
             let n = attribute.ints.len() as i64;
             let every = (0..n).all(|axis| attribute.ints.contains(&axis));
-            ensure!(n <= 16 && every, "perm {:?} is no permutation", attribute.ints);
+            ensure!(
+                n <= 16 && every,
+                "perm {:?} is no permutation",
+                attribute.ints
+            );
         }
     }
     Ok(())

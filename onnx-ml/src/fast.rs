@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::type_proto::Value;
-use tract_onnx::pb::{ModelProto, NodeProto};
+use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
 use crate::DOMAIN;
@@ -41,7 +41,7 @@ pub struct Scores {
 }
 
 /// The direct path, where the model is exactly one tree operator on one float input, with nothing around it but
-/// `ZipMap`, `Identity`, and `Cast` to the type there already is. `None` means: use tract, which runs every model.
+/// `ZipMap`, `Identity`, `Cast` to the type there already is, and products with a constant one. `None` means: use tract, which runs every model.
 pub fn fast_path(proto: &ModelProto) -> Option<Predictor> {
     let graph = proto.graph.as_ref()?;
     let constants: Vec<&str> = graph.initializer.iter().map(|i| i.name.as_str()).collect();
@@ -54,15 +54,15 @@ pub fn fast_path(proto: &ModelProto) -> Option<Predictor> {
     if kind.elem_type != DataType::Float as i32 {
         return None;
     }
+    let ones: Vec<&str> = (graph.initializer.iter())
+        .filter(|i| is_one(i))
+        .map(|i| i.name.as_str())
+        .collect();
     let mut carried = HashMap::from([(input.name.as_str(), Carried::Input)]);
     let mut trees = None;
     for node in &graph.node {
-        let from = *carried.get(
-            node.input
-                .first()
-                .filter(|_| node.input.len() == 1)?
-                .as_str(),
-        )?;
+        let mut inputs = node.input.iter().filter(|i| !is_factor_one(node, i, &ones));
+        let from = *carried.get(inputs.next().filter(|_| inputs.next().is_none())?.as_str())?;
         match (from, tree_operator(node)) {
             (Carried::Input, Some(parse)) if trees.is_none() => {
                 let parsed = parse(node).ok()?.lay_out::<f32>().ok()?;
@@ -124,6 +124,8 @@ fn passes(node: &NodeProto, from: Carried) -> bool {
     match (node.domain.as_str(), node.op_type.as_str()) {
         ("" | "ai.onnx", "Identity") => true,
         (DOMAIN, "ZipMap") => from == Carried::Values,
+        // By one: LightGBM's exporter scales the mean of a random forest, and everything else by this.
+        ("" | "ai.onnx", "Mul") => from == Carried::Values && node.input.len() == 2,
         ("" | "ai.onnx", "Cast") => {
             let to = node.get_attr_opt::<i64>("to").ok().flatten();
             let is = match from {
@@ -135,6 +137,17 @@ fn passes(node: &NodeProto, from: Carried) -> bool {
         }
         _ => false,
     }
+}
+
+/// A constant float32 one.
+fn is_one(constant: &TensorProto) -> bool {
+    let bytes = constant.raw_data == 1f32.to_le_bytes() || constant.float_data == [1.0];
+    constant.data_type == DataType::Float as i32 && constant.dims.iter().all(|&d| d == 1) && bytes
+}
+
+/// Whether `input` is a constant one of a product, which changes no bit of the other factor.
+fn is_factor_one(node: &NodeProto, input: &str, ones: &[&str]) -> bool {
+    node.op_type == "Mul" && ones.contains(&input)
 }
 
 impl Predictor {

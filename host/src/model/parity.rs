@@ -66,7 +66,7 @@ impl Vectors {
 
     /// Scores the inputs and compares; a sentence that shows the worst row where they differ by more than the tolerance.
     pub fn compare(&self, model: &dyn Model) -> Result<Report, String> {
-        if !(self.tolerance >= 0.0) {
+        if self.tolerance.is_nan() || self.tolerance < 0.0 {
             return Err(format!("the tolerance is {}", self.tolerance));
         }
         let rows = self

@@ -40,11 +40,7 @@ pub(crate) struct Ensemble<T> {
 
 impl<T: Number> Ensemble<T> {
     /// Lays `raw` out, as it was `checked`.
-    pub fn new(
-        raw: &Raw,
-        checked: Checked,
-        aggregate: Aggregate,
-    ) -> TractResult<Ensemble<T>> {
+    pub fn new(raw: &Raw, checked: Checked, aggregate: Aggregate) -> TractResult<Ensemble<T>> {
         let (leaves, keys) = Leaves::new(raw).context("the ensemble has too many leaves")?;
         let layout = match Compact::new(raw, checked, &keys) {
             Some(compact) => Layout::Compact(compact),
@@ -52,7 +48,8 @@ impl<T: Number> Ensemble<T> {
         };
         let mut reached = vec![!matches!(leaves, Leaves::PerTree(_)); raw.targets];
         if let Leaves::PerTree(of) = &leaves {
-            of.iter().for_each(|&target| reached[target as usize] = true);
+            of.iter()
+                .for_each(|&target| reached[target as usize] = true);
         }
         Ok(Ensemble {
             layout,
