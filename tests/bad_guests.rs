@@ -224,6 +224,74 @@ fn what_is_not_admitted_is_refused_in_words() {
 }
 
 #[test]
+fn what_depends_on_more_than_its_row_is_refused_with_the_cause() {
+    let server = Server::start(|_| {});
+    for (name, cause) in [
+        (
+            "hidden-state",
+            " on a warm one: it keeps state between calls; the row is {\"x\":",
+        ),
+        (
+            "neighbours",
+            ": it depends on its neighbours' rows; the row is {\"x\":",
+        ),
+        ("row-order", ": it depends on the order of rows, "),
+    ] {
+        let answer = server.post_as("/v1/transforms", "application/wasm", guest(name));
+        let detail = answer.json["detail"].as_str().unwrap_or_default();
+        assert_eq!(answer.status, 422, "{name}: {}", answer.text);
+        assert_eq!(answer.json["type"], json!("urn:tidemill:problem:refused"));
+        assert!(
+            detail.starts_with(&format!("transform {name}@1.0.0 is refused: row ")),
+            "{detail}"
+        );
+        assert!(
+            detail.contains(", \"y\": ") && detail.contains(cause),
+            "{detail}"
+        );
+    }
+    assert_eq!(
+        server.get("/v1/transforms").json,
+        json!({ "transforms": [] })
+    );
+}
+
+#[test]
+fn what_it_cannot_bear_it_must_refuse() {
+    let server = Server::start(|_| {});
+    let answer = server.post_as("/v1/transforms", "application/wasm", guest("slow"));
+    let detail = answer.json["detail"].as_str().unwrap_or_default();
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert!(
+        detail.starts_with("transform slow@1.0.0 is refused: it ran out of its ")
+            && detail.contains(", on the row {\"x\":"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn an_admission_report_is_kept_and_shown() {
+    let server = Server::start(|_| {});
+    server.admit(&guest("good"));
+    let report = server.get("/v1/transforms/good@1.0.0").json["admission"].take();
+    let fuel = &report["fuel_per_row"];
+    let [median, p99, worst] =
+        ["median", "p99", "worst"].map(|key| fuel[key].as_u64().expect("fuel"));
+    assert!(0 < median && median <= p99 && p99 <= worst, "{report}");
+    assert!(report["memory_bytes"].as_u64() > Some(0), "{report}");
+    let expected = json!({
+        "rows": 2_000,
+        "seed": 1,
+        "refused_rows": 0,
+        "fuel_per_row": fuel,
+        "memory_bytes": report["memory_bytes"],
+        "component_bytes": server.get("/v1/transforms/good").json["size"],
+        "compile_millis": report["compile_millis"],
+    });
+    assert_eq!(report, expected);
+}
+
+#[test]
 fn every_type_goes_through_and_comes_back() {
     let server = Server::start(|_| {});
     server.admit(&guest("text-echo"));

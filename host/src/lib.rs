@@ -18,10 +18,12 @@
 //! | [`join`] | columns side by side | anything else: it is pure |
 //! | [`model`] | vector → score | nobody else knows tract |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
+//! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
 //! | [`registry`] | names, versions, digests, artifacts | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
+pub mod admission;
 pub mod app;
 pub mod block;
 pub mod cli;

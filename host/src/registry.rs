@@ -19,7 +19,8 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::{Error, Result};
+use crate::admission;
+use crate::error::{Error, Result, TransformName};
 use crate::metrics::Metrics;
 use crate::model::parity::Vectors;
 use crate::model::{self, Manifest};
@@ -92,31 +93,26 @@ impl Registry {
         self.catalog.load()
     }
 
-    /// Admits a raw core module or a component.
+    /// Admits a raw core module or a component, proven by [`admission`].
     pub fn register_transform(&self, bytes: &[u8]) -> Result<(Arc<TransformEntry>, Outcome)> {
         let component = transform::componentize(bytes)?;
         let loaded = self.engine.load(&component)?;
+        let name = loaded.name().clone();
+        if let Some(entry) = self.registered(&self.catalog.load(), &name)? {
+            return Ok((entry, Outcome::Unchanged));
+        }
+        // Takes a while, so nobody else who registers waits for it.
+        let admission = admission::admit(&loaded)?;
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
-        let name = loaded.name().clone();
-        if let Some(entry) = catalog
-            .transforms
-            .get(&name.name)
-            .and_then(|versions| versions.get(&name.version))
-        {
-            if entry.record.digest == name.digest {
-                return Ok((entry.clone(), Outcome::Unchanged));
-            }
-            return Err(Error::Conflict(format!(
-                "transform {name} is registered with digest sha256:{}, and this one has sha256:{}; a version never \
-                 changes: raise the version in Cargo.toml",
-                entry.record.digest, name.digest
-            )));
+        if let Some(entry) = self.registered(&catalog, &name)? {
+            return Ok((entry, Outcome::Unchanged));
         }
         let record = TransformRecord {
             description: loaded.description().clone(),
             digest: name.digest.clone(),
             size: component.len(),
+            admission,
             registered_at: jiff::Timestamp::now(),
         };
         self.artifacts.put(&name.digest, &component)?;
@@ -124,14 +120,32 @@ impl Registry {
             &format!("transform/{}/{}", name.name, name.version),
             &record,
         )?;
-        let entry = TransformEntry {
-            record,
-            loaded: OnceLock::from(loaded),
-        };
+        // Not what was proven: its instances are warm, and memory should grow with what is used.
+        let entry = TransformEntry::new(record);
         let mut next = Catalog::clone(&catalog);
         let entry = next.add_transform(entry);
         self.catalog.store(Arc::new(next));
         Ok((entry, Outcome::Created))
+    }
+
+    /// The transform of that name, version and digest, if it is there; another digest is a conflict.
+    fn registered(
+        &self,
+        catalog: &Catalog,
+        name: &TransformName,
+    ) -> Result<Option<Arc<TransformEntry>>> {
+        let versions = catalog.transforms.get(&name.name);
+        let Some(entry) = versions.and_then(|versions| versions.get(&name.version)) else {
+            return Ok(None);
+        };
+        if entry.record.digest == name.digest {
+            return Ok(Some(entry.clone()));
+        }
+        Err(Error::Conflict(format!(
+            "transform {name} is registered with digest sha256:{}, and this one has sha256:{}; a version never \
+             changes: raise the version in Cargo.toml",
+            entry.record.digest, name.digest
+        )))
     }
 
     pub fn register_view(&self, view: View) -> Result<(Arc<View>, Outcome)> {

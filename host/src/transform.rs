@@ -14,7 +14,7 @@ mod effort;
 mod engine;
 mod fault;
 #[cfg(test)]
-mod guests;
+pub(crate) mod guests;
 mod instance;
 mod limits;
 mod pool;

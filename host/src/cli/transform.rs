@@ -11,7 +11,7 @@ use super::author::{self, BuildOptions, Built};
 use super::client::{Client, ServerArg};
 use super::service::text_of;
 use super::table::Table;
-use crate::block::Block;
+use crate::admission::{self, Report};
 use crate::offline::{self, json::write_row};
 use crate::transform::{self as engine, Description, Engine, Limits};
 
@@ -35,12 +35,12 @@ pub enum Transform {
         /// A .wasm file: a component, or the core module that becomes one.
         file: PathBuf,
     },
-    /// Run a project's own tests, build it, and run rows through the component fresh, warm and one by one: the answers
-    /// must have the same bits.
+    /// Run a project's own tests, build it, and run generated rows through the component in every way the host may, as a
+    /// registration does: the answers must have the same bits.
     Test {
         #[command(flatten)]
         project: Project,
-        /// Rows to run: Parquet, CSV or NDJSON, columns matched by name. The answers are printed as NDJSON.
+        /// Rows to run as well: Parquet, CSV or NDJSON, columns matched by name. The answers are printed as NDJSON.
         #[arg(long, value_name = "FILE")]
         rows: Option<PathBuf>,
     },
@@ -57,7 +57,7 @@ pub enum Transform {
         #[command(flatten)]
         server: ServerArg,
     },
-    /// Show a transform's inputs and outputs.
+    /// Show a transform's inputs and outputs, and what its admission showed.
     Show {
         /// name@version, name@1 for the newest 1.x, or name for the newest.
         id: String,
@@ -104,6 +104,7 @@ impl Transform {
                     loaded.component_size()
                 );
                 describe(loaded.description());
+                println!("\n{}", admission::admit(&loaded)?);
             }
             Transform::Test { project, rows } => {
                 println!("$ cargo test");
@@ -163,7 +164,9 @@ impl Transform {
                 println!("{}@{}", text_of(&shown["name"]), text_of(&shown["version"]));
                 println!("{}, {} bytes", text_of(&shown["digest"]), shown["size"]);
                 println!("registered {}", text_of(&shown["registered_at"]));
+                let report: Report = serde_json::from_value(shown["admission"].clone())?;
                 describe(&serde_json::from_value(shown)?);
+                println!("\n{report}");
             }
         }
         Ok(())
@@ -196,54 +199,31 @@ pub fn register(client: &Client, file: &Path) -> Result<Value> {
     client.post("/v1/transforms", "application/wasm", &bytes)
 }
 
-/// Runs rows through a component in every way the host may, and compares the bits.
+/// Runs generated rows, and those of a file, through a component in every way the host may. Prints what it answers to
+/// the file's.
 fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
-    let bytes = std::fs::read(&built.path)?;
-    let transform = Engine::new(Limits::default(), None)?.load(&bytes)?;
-    let description = transform.description();
-    let blocks: Vec<Block> = match rows {
-        Some(file) => {
-            offline::open(file, &description.inputs)?.collect::<crate::error::Result<_>>()?
-        }
-        None => vec![Block::nulls(&description.inputs, 3)],
+    let transform = Engine::new(Limits::default(), None)?.load(&std::fs::read(&built.path)?)?;
+    eprintln!("{}: {}", transform.name(), admission::admit(&transform)?);
+    let Some(file) = rows else {
+        return Ok(());
     };
-    let (mut count, mut refused, mut fuel) = (0, 0, 0);
-    for block in &blocks {
-        let fresh = transform.call_fresh(block)?;
-        let warm = transform.call(block)?;
-        let mut single = Vec::new();
+    let description = transform.description();
+    let mut count = 0;
+    for block in offline::open(file, &description.inputs)? {
+        let block = block?;
+        let report = admission::prove(&transform, &block)?;
+        let answer = transform.call(&block)?;
         for row in 0..block.rows() {
-            single.push(
-                transform
-                    .call(&block.slice(&description.inputs, row..row + 1))?
-                    .rows,
-            );
-        }
-        let single = Block::concat(&description.outputs, &single);
-        for (how, other) in [("warm", &warm.rows), ("one by one", &single)] {
-            if let Some((row, field)) = fresh.rows.first_difference(other, &description.outputs) {
-                let name = &description.outputs.field(field).name;
-                bail!(
-                    "row {row}, \"{name}\": the bits differ between a fresh instance and {how}; is there state in it?"
-                );
-            }
-        }
-        for row in 0..if rows.is_some() { block.rows() } else { 0 } {
             let mut line = Vec::new();
-            write_row(&fresh.rows, &description.outputs, row, &mut line);
+            write_row(&answer.rows, &description.outputs, row, &mut line);
             println!("{}", String::from_utf8_lossy(&line));
         }
-        for refusal in &fresh.refusals {
+        for refusal in &answer.refusals {
             eprintln!("row {} refused: {}", count + refusal.row, refusal.message);
         }
+        eprintln!("{}: {report}", file.display());
         count += block.rows();
-        refused += fresh.refusals.len();
-        fuel += fresh.fuel;
     }
-    let per_row = fuel / count.max(1) as u64;
-    eprintln!(
-        "{count} rows fresh, warm and one by one: the same bits; {refused} refused; {per_row} fuel a row"
-    );
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::Artifacts;
+use crate::admission;
 use crate::error::{Error, Result};
 use crate::model::parity::Report;
 use crate::model::{self, Facts, LoadedModel, Manifest};
@@ -30,6 +31,7 @@ pub struct TransformRecord {
     pub digest: String,
     /// Bytes of the component.
     pub size: usize,
+    pub admission: admission::Report,
     pub registered_at: jiff::Timestamp,
 }
 

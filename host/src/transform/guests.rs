@@ -16,7 +16,7 @@ const ANSWER: usize = 512;
 const HEAP: usize = 65536;
 
 /// A guest as a test wants it. Each text is Wasm in text form.
-pub(super) struct Guest {
+pub(crate) struct Guest {
     pub name: String,
     pub version: String,
     pub doc: String,
@@ -55,7 +55,7 @@ impl Default for Guest {
     }
 }
 
-pub(super) fn field(name: &str, data_type: &str, nullable: bool) -> Field {
+pub(crate) fn field(name: &str, data_type: &str, nullable: bool) -> Field {
     Field {
         name: name.to_owned(),
         data_type: DataType::parse(data_type).unwrap(),
@@ -67,7 +67,7 @@ pub(super) fn field(name: &str, data_type: &str, nullable: bool) -> Field {
 }
 
 /// `rows` rows of the default guest's inputs: every third x null, labels of growing length.
-pub(super) fn rows(rows: usize) -> Block {
+pub(crate) fn rows(rows: usize) -> Block {
     let schema = Schema::new(Guest::default().inputs);
     let mut builder = RowsBuilder::new(&schema);
     for row in 0..rows {
@@ -82,7 +82,7 @@ pub(super) fn rows(rows: usize) -> Block {
 
 impl Guest {
     /// The raw core module, as a compiler would leave it.
-    pub(super) fn module(&self) -> Vec<u8> {
+    pub(crate) fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
         let wit = WIT.replace("@0.1.0", &format!("@{}", self.contract));
