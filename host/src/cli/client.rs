@@ -25,6 +25,11 @@ pub struct Client {
     base: String,
 }
 
+type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
+/// Bytes of an answer that are read.
+const LARGEST: u64 = 1 << 30;
+
 impl ServerArg {
     pub fn client(&self) -> Client {
         Client::new(&self.server)
@@ -74,42 +79,34 @@ impl Client {
 
     /// Posts and gives the text of a good answer, unread.
     pub fn post_raw(&self, path: &str, body: &[u8]) -> Result<Vec<u8>> {
-        let response = self
+        let request = self
             .agent
             .post(self.url(path))
-            .content_type("application/json")
-            .send(body);
-        let mut response = response.map_err(|error| self.unreachable(&error))?;
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(1 << 30)
-            .read_to_vec()?;
-        if !response.status().is_success() {
-            bail!(problem(&text));
-        }
-        Ok(text)
+            .content_type("application/json");
+        self.text(request.send(body))
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    fn answer(
-        &self,
-        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Value> {
+    fn answer(&self, response: Response) -> Result<Value> {
+        serde_json::from_slice(&self.text(response)?)
+            .context("the server's answer is no JSON; is it a Tidemill server?")
+    }
+
+    /// The text of a good answer; of a problem, what it says.
+    fn text(&self, response: Response) -> Result<Vec<u8>> {
         let mut response = response.map_err(|error| self.unreachable(&error))?;
         let text = response
             .body_mut()
             .with_config()
-            .limit(1 << 30)
+            .limit(LARGEST)
             .read_to_vec()?;
         if !response.status().is_success() {
             bail!(problem(&text));
         }
-        serde_json::from_slice(&text)
-            .context("the server's answer is no JSON; is it a Tidemill server?")
+        Ok(text)
     }
 
     fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
