@@ -14,8 +14,6 @@ pub use file::{Facts, embedded_manifest, facts};
 pub use manifest::{InputBinding, Manifest};
 pub use matrix::{Matrix, Values};
 
-use std::panic::catch_unwind;
-
 use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
@@ -73,9 +71,7 @@ pub struct ScoreOutput {
 
 /// Reads an ONNX file; every refusal is a sentence.
 pub fn load(name: &str, number: u32, onnx: &[u8], manifest: Manifest) -> Result<LoadedModel> {
-    // A file is a stranger's: whatever it does to a parser is the file's fault, and no reason to fall.
-    let engine = catch_unwind(|| engine(onnx, &manifest))
-        .unwrap_or_else(|_| Err("reading it failed in a way that was not foreseen".to_owned()))
+    let engine = engine(onnx, &manifest)
         .map_err(|reason| Error::refused(format!("model \"{name}\""), reason))?;
     Ok(LoadedModel {
         name: name.to_owned(),

@@ -142,7 +142,10 @@ fn passes(node: &NodeProto, from: Carried) -> bool {
 /// A constant float32 one.
 fn is_one(constant: &TensorProto) -> bool {
     let bytes = constant.raw_data == 1f32.to_le_bytes() || constant.float_data == [1.0];
-    constant.data_type == DataType::Float as i32 && constant.dims.iter().all(|&d| d == 1) && bytes
+    constant.data_type == DataType::Float as i32
+        && constant.dims.len() <= 2
+        && constant.dims.iter().all(|&d| d == 1)
+        && bytes
 }
 
 /// Whether `input` is a constant one of a product, which changes no bit of the other factor.

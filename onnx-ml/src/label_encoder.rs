@@ -156,9 +156,7 @@ fn values_and_default(node: &NodeProto, values: &Tensor) -> TractResult<Tensor> 
 impl Keys {
     fn new(node: &NodeProto, keys: &Tensor, nan_is_a_key: bool) -> TractResult<Keys> {
         /// Of a key listed twice the first counts.
-        fn first<K: std::hash::Hash + Eq>(
-            keys: impl Iterator<Item = Option<K>>,
-        ) -> HashMap<K, usize> {
+        fn first<K: Hash + Eq>(keys: impl Iterator<Item = Option<K>>) -> HashMap<K, usize> {
             let mut map = HashMap::new();
             for (i, key) in keys.enumerate() {
                 if let Some(key) = key {

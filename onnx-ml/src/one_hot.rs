@@ -53,7 +53,7 @@ pub(crate) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
 
 /// Truncates as x86 does, which is what the reference does: what does not fit becomes the least number.
 pub(crate) fn truncate(x: f64) -> i64 {
-    if (-9.223372036854775808e18..9.223372036854775808e18).contains(&x) {
+    if (i64::MIN as f64..-(i64::MIN as f64)).contains(&x) {
         x as i64
     } else {
         i64::MIN

@@ -240,7 +240,7 @@ impl SvmClassifier {
         for i in 0..n {
             for j in i + 1..n {
                 let p = 1.0 - logistic(work.pairs[pair] * a[pair] + b[pair]);
-                let p = p.max(1e-7).min(1.0 - 1e-7);
+                let p = p.clamp(1e-7, 1.0 - 1e-7);
                 work.against[i * n + j] = p;
                 work.against[j * n + i] = 1.0 - p;
                 pair += 1;

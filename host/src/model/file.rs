@@ -109,31 +109,9 @@ impl File {
     /// Reads a file, and refuses in words what could not run.
     pub fn open(onnx: &[u8], manifest: &Manifest) -> Result<File, String> {
         let proto = parse(onnx)?;
+        tidemill_onnx_ml::check(&proto).map_err(|error| format!("{error:#}"))?;
         let graph = proto.graph.as_ref().ok_or("the file holds no graph")?;
         let weights = &graph.initializer;
-        if let Some(tensor) = weights
-            .iter()
-            .find(|tensor| !tensor.external_data.is_empty())
-        {
-            let name = &tensor.name;
-            return Err(format!(
-                "weight \"{name}\" lies in another file; save the model as one file"
-            ));
-        }
-        if let Some(node) = tidemill_onnx_ml::unsupported(&proto).first() {
-            return Err(format!(
-                "node \"{}\" is {} of {}, which is not supported; supported are the operators of ai.onnx that tract has, and \
-                 of ai.onnx.ml {}",
-                node.name,
-                node.op_type,
-                if node.domain.is_empty() {
-                    "ai.onnx"
-                } else {
-                    &node.domain
-                },
-                tidemill_onnx_ml::OPERATORS.join(", ")
-            ));
-        }
         let is_weight = |name: &str| weights.iter().any(|tensor| tensor.name == name);
         let declared: Vec<&pb::ValueInfoProto> = graph
             .input

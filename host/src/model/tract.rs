@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::DimLike;
 
+use tidemill_onnx_ml::guard;
+
 use super::file::File;
 use super::{Kind, Matrix, Model, Tensor as Spec, Values};
 
@@ -20,10 +22,10 @@ pub struct TractModel {
 
 impl TractModel {
     pub fn load(file: &File) -> Result<TractModel, String> {
-        let (plan, batched) = match build(file, true) {
+        let (plan, batched) = match guard(|| build(file, true)) {
             Ok(plan) => (plan, true),
             // Some exports fix the number of rows at 1.
-            Err(error) => match build(file, false) {
+            Err(error) => match guard(|| build(file, false)) {
                 Ok(plan) => (plan, false),
                 Err(_) => return Err(format!("tract cannot load it: {error:#}")),
             },
@@ -92,10 +94,7 @@ impl TractModel {
                     .into(),
             );
         }
-        let outputs = self
-            .plan
-            .run(tensors)
-            .map_err(|error| format!("{error:#}"))?;
+        let outputs = guard(|| self.plan.run(tensors)).map_err(|error| format!("{error:#}"))?;
         outputs
             .into_iter()
             .map(|output| matrix(&output, rows))

@@ -141,7 +141,7 @@ fn grow(
     let at = t.feature.len();
     let id = *next;
     *next += 1;
-    let leaf = left == 0 || (ragged && depth - left > 2 && random.next() % 5 == 0);
+    let leaf = left == 0 || (ragged && depth - left > 2 && random.next().is_multiple_of(5));
     t.tree.push(tree);
     t.node.push(id);
     t.feature.push(if leaf {

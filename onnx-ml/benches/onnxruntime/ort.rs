@@ -204,7 +204,7 @@ impl Session<'_> {
                 fn(Handle, *mut c_void, usize, *const i64, usize, c_int, *mut Handle) -> Status
             );
             let mut input = null_mut();
-            let bytes = std::mem::size_of_val(data);
+            let bytes = size_of_val(data);
             // 1: float32.
             let status = create(
                 runtime.memory,

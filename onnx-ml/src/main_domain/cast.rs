@@ -63,16 +63,12 @@ impl Expansion for Cast {
         let from = model.outlet_fact(inputs[0])?.datum_type;
         let to = self.result(from);
         if from == to {
-            return model.wire_node(
-                prefix,
-                tract_onnx::tract_core::ops::identity::Identity,
-                inputs,
-            );
+            return model.wire_node(prefix, tract_core::ops::identity::Identity, inputs);
         }
         if from == DatumType::String || to == DatumType::String {
             return model.wire_node(prefix, MlOp::new(TextCast { to }), inputs);
         }
-        model.wire_node(prefix, tract_onnx::tract_core::ops::cast::cast(to), inputs)
+        model.wire_node(prefix, tract_core::ops::cast::cast(to), inputs)
     }
 }
 

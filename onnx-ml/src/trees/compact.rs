@@ -66,6 +66,10 @@ fn ordered<T: Number>(
     yes: u32,
     no: u32,
 ) -> Option<Ordered<T>> {
+    // No value is at most NaN, nor at least; with children swapped the latter cannot be said.
+    if threshold.is_nan() {
+        return None;
+    }
     let (threshold, swap) = match test {
         Test::Le => (threshold, false),
         Test::Lt => (threshold.below(), false),
@@ -130,7 +134,7 @@ impl<T: Number> Compact<T> {
             word: 0,
         };
         self.nodes.push(empty);
-        if self.nodes.len() % 2 == 0 {
+        if self.nodes.len().is_multiple_of(2) {
             self.nodes.push(empty);
         }
         let root_slot = self.nodes.len() as u32;
@@ -195,7 +199,7 @@ impl<T: Number> Compact<T> {
 
     /// Bytes of all nodes.
     pub fn bytes(&self) -> usize {
-        std::mem::size_of_val(&self.nodes[..])
+        size_of_val(&self.nodes[..])
     }
 
     /// Walks one row through every tree, in order, several trees at a time. `row` is a copied row; `nan` says
@@ -214,7 +218,10 @@ impl<T: Number> Compact<T> {
     /// rows of the block. `chunks` holds copied rows, transposed in groups of `LANES`: feature 0 of each row of the
     /// group, feature 1 of each, and so on. `visit` gets the tree, the row's number in the block, and the key.
     pub fn walk_block(&self, chunks: &[T], nan: bool, visit: impl FnMut(usize, usize, T)) {
-        assert!(chunks.len() % (self.row_len() * LANES) == 0, "whole chunks");
+        assert!(
+            chunks.len().is_multiple_of(self.row_len() * LANES),
+            "whole chunks"
+        );
         match (self.bits == BITS[0], nan && self.nan_true) {
             (true, false) => self.rows_of_trees::<{ BITS[0] }, false>(chunks, visit),
             (true, true) => self.rows_of_trees::<{ BITS[0] }, true>(chunks, visit),

@@ -158,7 +158,7 @@ impl<T: Number> Ensemble<T> {
 
     /// Rows scored together: as many as leave room for a tree in a first-level cache of 32 KiB.
     fn block(&self, row_len: usize) -> usize {
-        let rows = 16 * 1024 / (std::mem::size_of::<T>() * (row_len + self.targets));
+        let rows = 16 * 1024 / (size_of::<T>() * (row_len + self.targets));
         (rows / LANES * LANES).clamp(LANES, 256)
     }
 

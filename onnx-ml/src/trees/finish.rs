@@ -25,7 +25,7 @@ impl<T: Number> Regression<T> {
                 Aggregate::Sum | Aggregate::Min | Aggregate::Max => {}
             }
             if let Some(base) = base {
-                *sum = *sum + base[i];
+                *sum += base[i];
             }
         }
         zero_unreached(sums, reached);

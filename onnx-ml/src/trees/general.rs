@@ -58,7 +58,7 @@ impl<T: Number> General<T> {
 
     /// Bytes of all nodes.
     pub fn bytes(&self) -> usize {
-        std::mem::size_of_val(&self.nodes[..])
+        size_of_val(&self.nodes[..])
     }
 
     /// Walks the `n` rows of a block tree by tree; `rows` is row-major with `columns` numbers a row.

@@ -52,8 +52,8 @@ pub(crate) fn classifier(node: &NodeProto) -> TractResult<Trees> {
     })?;
     // Judged over the weights as listed, those given to branches included, as ONNX Runtime does.
     let ids = crate::attrs::ints(node, "class_ids")?;
-    let all_positive = doubles(node, "class_weights")?
-        .is_some_and(|w| (0..w.len()).all(|i| w.get(i).is_some_and(|w| !(w < 0.0))));
+    let all_positive =
+        doubles(node, "class_weights")?.is_some_and(|w| !w.to_vec().iter().any(|&w| w < 0.0));
     let binary = count == 2
         && ids
             .first()

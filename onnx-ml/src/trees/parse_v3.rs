@@ -201,7 +201,7 @@ impl<'a> Ids<'a> {
                 node.bail(&format!("tree {tree} has node {} twice", node_ids[i]))?;
             }
         }
-        for (&(tree, id), _) in &ids.others {
+        for &(tree, id) in ids.others.keys() {
             if ids.guess(tree, id).is_some() {
                 node.bail(&format!("tree {tree} has node {id} twice"))?;
             }
