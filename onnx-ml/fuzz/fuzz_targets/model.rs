@@ -10,7 +10,9 @@ use tidemill_onnx_ml::{Scores, check, facts, fast_path, onnx, unsupported};
 use tract_onnx::pb::ModelProto;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(proto) = ModelProto::decode(bytes) else { return };
+    let Ok(proto) = ModelProto::decode(bytes) else {
+        return;
+    };
     let _ = (facts(&proto), unsupported(&proto));
     if check(&proto).is_err() {
         return;
