@@ -186,7 +186,10 @@ fn views_models_and_services_are_shown() {
         flights,
     ]));
     assert!(
-        model.contains("TreeEnsembleClassifier") && model.contains("leg.km"),
+        model.contains("classes of probabilities: 0, 1")
+            && model.contains("100 trees of 6100 nodes")
+            && model.contains("TreeEnsembleClassifier")
+            && model.contains("leg.km"),
         "{model}"
     );
     let service = good(&mut tidemill(&[

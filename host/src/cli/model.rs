@@ -129,6 +129,13 @@ fn show(shown: &Value) -> Result<()> {
         println!("{count} × {operator}");
     }
     let facts = &shown["facts"];
+    for (output, labels) in facts["class_labels"].as_object().into_iter().flatten() {
+        let labels = labels.as_array().into_iter().flatten().map(text_of);
+        println!(
+            "classes of {output}: {}",
+            labels.collect::<Vec<_>>().join(", ")
+        );
+    }
     if facts["trees"] != 0 {
         println!("{} trees of {} nodes", facts["trees"], facts["tree_nodes"]);
     }

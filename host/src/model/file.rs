@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cpu_time::ThreadTime;
 use serde::{Deserialize, Serialize};
+use tidemill_onnx_ml::Labels;
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 
@@ -23,6 +24,8 @@ pub struct Facts {
     pub operators: BTreeMap<String, usize>,
     pub trees: usize,
     pub tree_nodes: usize,
+    /// Of each output that has classes for columns, or is one of them, what they are called.
+    pub class_labels: BTreeMap<String, Vec<String>>,
     /// What runs it: `trees`, the direct path, or `tract`.
     pub engine: String,
     /// CPU time of one row of zeros, nanoseconds, as measured at registration; none for a model that refuses zeros.
@@ -54,7 +57,15 @@ pub fn facts(onnx: &[u8], model: &dyn Model) -> Outcome<Facts> {
             };
             (format!("{domain}::{operator}"), count)
         });
+    let class_labels = found.class_labels.into_iter().map(|classes| {
+        let labels = match classes.labels {
+            Labels::Ints(labels) => labels.iter().map(i64::to_string).collect(),
+            Labels::Strings(labels) => labels,
+        };
+        (classes.output, labels)
+    });
     Ok(Facts {
+        class_labels: class_labels.collect(),
         bytes: onnx.len(),
         inputs: model.inputs().to_vec(),
         outputs: model.outputs().to_vec(),
