@@ -12,7 +12,7 @@ The trees are complete, as near as the data allows, so that every row takes the 
 input is `x`, float32 [rows, 24], the outputs `label` and `probabilities`.
 
     pip install lightgbm onnxmltools skl2onnx onnxruntime
-    python make_models.py /tmp/models
+    python make_models.py FOLDER
 """
 
 from __future__ import annotations
