@@ -52,7 +52,7 @@
 //! # What a transform must not do
 //!
 //! Remember. Equal rows give equal answers, whatever was asked before and whatever stands beside them: Tidemill
-//! checks this when a transform is registered, and goes on checking in service. A cache of something that cannot
+//! checks this on generated rows when a transform is registered. A cache of something that cannot
 //! change, like a parsed time zone, is no memory in this sense.
 
 #![deny(missing_docs, unsafe_code)]
