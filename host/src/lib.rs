@@ -23,6 +23,7 @@
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
+pub mod access;
 pub mod admission;
 pub mod app;
 pub mod block;
