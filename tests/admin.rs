@@ -61,7 +61,7 @@ fn services_and_models_count_their_versions() {
     );
     assert_eq!((changed.status, &changed.json["version"]), (201, &json!(2)));
     assert_eq!(
-        server.get("/v1/services/flight-delay/versions/1").json["definition"]["lookup"][3]["max_age"],
+        server.get("/v1/services/flight-delay@1").json["definition"]["lookup"][3]["max_age"],
         json!("3h")
     );
     assert_eq!(

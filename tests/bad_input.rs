@@ -259,7 +259,7 @@ fn unknown_things_list_what_there_is() {
         ),
     );
     refused(
-        &server.post("/v1/services/flight-delay/versions/7/score", &body),
+        &server.post("/v1/services/flight-delay@7/score", &body),
         &not_found(
             "service version",
             "flight-delay@7",
@@ -268,10 +268,12 @@ fn unknown_things_list_what_there_is() {
         ),
     );
     refused(
-        &server.post("/v1/services/flight-delay/versions/one/score", &body),
-        &invalid(
-            "version",
-            "\"one\" is no number; service versions count from 1",
+        &server.post("/v1/services/flight-delay@one/score", &body),
+        &not_found(
+            "service version",
+            "flight-delay@one",
+            &["flight-delay@1"],
+            "there is flight-delay@1",
         ),
     );
     let views = ["airport", "plane", "weather"];

@@ -69,21 +69,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/v1/services", get(services::list).post(services::register))
-        .route("/v1/services/{service}", get(services::show))
-        .route("/v1/services/{service}/score", post(score::score))
-        .route("/v1/services/{service}/features", post(score::features))
-        .route(
-            "/v1/services/{service}/versions/{number}",
-            get(services::show_version),
-        )
-        .route(
-            "/v1/services/{service}/versions/{number}/score",
-            post(score::score_version),
-        )
-        .route(
-            "/v1/services/{service}/versions/{number}/features",
-            post(score::features_version),
-        )
+        .route("/v1/services/{id}", get(services::show))
+        .route("/v1/services/{id}/score", post(score::score))
+        .route("/v1/services/{id}/features", post(score::features))
         .route(
             "/v1/transforms",
             get(transforms::list).post(transforms::register),

@@ -9,7 +9,8 @@ mod services;
 
 pub use artifacts::{Artifacts, digest};
 pub use catalog::{
-    Catalog, ModelEntry, ModelRecord, ServiceRecord, TransformEntry, TransformRecord,
+    AliasSettings, Catalog, ModelEntry, ModelRecord, STABLE, ServiceRecord, TransformEntry,
+    TransformRecord,
 };
 
 use std::path::Path;

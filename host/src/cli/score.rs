@@ -13,9 +13,10 @@ use super::client::ServerArg;
 #[command(after_help = "\
 Examples:
   tidemill score flight-delay '{\"flight_id\":\"UA1545/2013-01-01/EWR\",\"carrier\":\"UA\",…}'
-  tidemill score flight-delay --file events.ndjson --features
+  tidemill score flight-delay@3 --file events.ndjson --features
   cat events.ndjson | tidemill score flight-delay --file -")]
 pub struct Score {
+    /// name@3, name@alias, or name: what the alias stable points at, without one the newest version.
     service: String,
     /// One row as a JSON object.
     #[arg(conflicts_with = "file")]
@@ -23,9 +24,6 @@ pub struct Score {
     /// Rows as NDJSON, one JSON object a line; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// A version of the service; the newest where absent.
-    #[arg(long, value_name = "NUMBER")]
-    version: Option<u32>,
     /// Print the features too.
     #[arg(long)]
     features: bool,
@@ -41,15 +39,12 @@ const BATCH: usize = 1_000;
 
 impl Score {
     pub fn run(self) -> Result<()> {
-        let version = self
-            .version
-            .map_or_else(String::new, |number| format!("/versions/{number}"));
         let what = if self.features_only {
             "features"
         } else {
             "score"
         };
-        let path = format!("/v1/services/{}{version}/{what}", self.service);
+        let path = format!("/v1/services/{}/{what}", self.service);
         let client = self.server.client();
         let mut out = std::io::stdout().lock();
         match (&self.inputs, &self.file) {

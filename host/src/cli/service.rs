@@ -20,10 +20,8 @@ pub enum Service {
     },
     /// Show what a service version pins, wants and answers.
     Show {
-        name: String,
-        /// The newest where absent.
-        #[arg(long, value_name = "NUMBER")]
-        version: Option<u32>,
+        /// name@3, name@alias, or name: what the alias stable points at, without one the newest.
+        id: String,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -56,16 +54,8 @@ impl Service {
                 );
                 show_pins(&shown);
             }
-            Service::Show {
-                name,
-                version,
-                server,
-            } => {
-                let path = match version {
-                    None => format!("/v1/services/{name}"),
-                    Some(version) => format!("/v1/services/{name}/versions/{version}"),
-                };
-                let shown = server.client().get(&path)?;
+            Service::Show { id, server } => {
+                let shown = server.client().get(&format!("/v1/services/{id}"))?;
                 println!(
                     "service {}, version {}",
                     text_of(&shown["name"]),

@@ -27,47 +27,21 @@ pub enum Wanted {
     Features,
 }
 
-pub async fn score(
-    State(shared): State<Shared>,
-    Path(service): Path<String>,
-    body: Body,
-) -> Response {
-    respond(shared, service, None, Wanted::Score, body).await
+pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: Body) -> Response {
+    respond(shared, id, Wanted::Score, body).await
 }
 
 pub async fn features(
     State(shared): State<Shared>,
-    Path(service): Path<String>,
+    Path(id): Path<String>,
     body: Body,
 ) -> Response {
-    respond(shared, service, None, Wanted::Features, body).await
+    respond(shared, id, Wanted::Features, body).await
 }
 
-pub async fn score_version(
-    State(shared): State<Shared>,
-    Path(path): Path<(String, String)>,
-    body: Body,
-) -> Response {
-    respond(shared, path.0, Some(path.1), Wanted::Score, body).await
-}
-
-pub async fn features_version(
-    State(shared): State<Shared>,
-    Path(path): Path<(String, String)>,
-    body: Body,
-) -> Response {
-    respond(shared, path.0, Some(path.1), Wanted::Features, body).await
-}
-
-async fn respond(
-    shared: Shared,
-    name: String,
-    number: Option<String>,
-    wanted: Wanted,
-    body: Body,
-) -> Response {
+async fn respond(shared: Shared, id: String, wanted: Wanted, body: Body) -> Response {
     let _in_flight = InFlight::new(&shared.app.metrics);
-    let outcome = answered(&shared, &name, number.as_deref(), wanted, body).await;
+    let outcome = answered(&shared, &id, wanted, body).await;
     match outcome {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(problem) => {
@@ -79,14 +53,12 @@ async fn respond(
 
 async fn answered(
     shared: &Shared,
-    name: &str,
-    number: Option<&str>,
+    id: &str,
     wanted: Wanted,
     body: Body,
 ) -> Result<Vec<u8>, Problem> {
     let app = &shared.app;
-    let number = number.map(super::services::number).transpose()?;
-    let service = app.registry.catalog().service(name, number)?.clone();
+    let service = app.registry.catalog().service_by_id(id)?.clone();
     let bytes = body::read(body, app.config.server.body_limit).await?;
     let outcome = if bytes.len() <= app.config.server.inline_bytes {
         guarded(app, &service, wanted, &bytes)

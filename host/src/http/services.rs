@@ -55,32 +55,13 @@ pub async fn list(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({ "services": all.collect::<Vec<_>>() }))
 }
 
+/// `name`, `name@3` or `name@alias`.
 pub async fn show(
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
-    Ok(Json(shown(catalog.service(&name, None)?)))
-}
-
-pub async fn show_version(
-    State(shared): State<Shared>,
-    Path((name, version)): Path<(String, String)>,
-) -> Result<Json<Value>, Problem> {
-    let catalog = shared.app.registry.catalog();
-    Ok(Json(shown(
-        catalog.service(&name, Some(number(&version)?))?,
-    )))
-}
-
-/// A version in a path.
-pub(super) fn number(text: &str) -> Result<u32> {
-    text.parse().map_err(|_| {
-        Error::invalid(
-            "version",
-            format!("\"{text}\" is no number; service versions count from 1"),
-        )
-    })
+    Ok(Json(shown(catalog.service_by_id(&id)?)))
 }
 
 fn shown(service: &Service) -> Value {

@@ -1,6 +1,6 @@
 //! A snapshot of everything registered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use semver::{Version, VersionReq};
@@ -22,7 +22,21 @@ pub struct Catalog {
     pub views: BTreeMap<String, Arc<View>>,
     pub models: BTreeMap<String, Vec<Arc<ModelEntry>>>,
     pub services: BTreeMap<String, Vec<Arc<Service>>>,
+    /// Of each service, its aliases.
+    pub aliases: BTreeMap<String, BTreeMap<String, Arc<AliasSettings>>>,
+    /// Every way to name a service: `name`, `name@3`, `name@alias`.
+    ids: HashMap<String, Arc<Service>>,
 }
+
+/// What an alias stands for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AliasSettings {
+    /// The version it points at.
+    pub version: u32,
+}
+
+/// The alias that a service's bare name means, where there is one.
+pub const STABLE: &str = "stable";
 
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TransformRecord {
@@ -151,7 +165,28 @@ impl Catalog {
             .entry(service.plan.definition.name.clone())
             .or_default()
             .push(service.clone());
+        self.index();
         service
+    }
+
+    /// Writes down what every id of a service means, so that a request finds its service at once.
+    fn index(&mut self) {
+        let mut ids = HashMap::new();
+        for (name, versions) in &self.services {
+            for service in versions {
+                ids.insert(format!("{name}@{}", service.plan.number), service.clone());
+            }
+            for (alias, settings) in self.aliases.get(name).into_iter().flatten() {
+                if let Some(service) = numbered(versions, Some(settings.version)) {
+                    ids.insert(format!("{name}@{alias}"), service.clone());
+                }
+            }
+            let stable = ids.get(&format!("{name}@{STABLE}"));
+            if let Some(service) = stable.or(versions.last()) {
+                ids.insert(name.clone(), service.clone());
+            }
+        }
+        self.ids = ids;
     }
 
     pub fn view(&self, name: &str) -> Result<&Arc<View>> {
@@ -160,19 +195,19 @@ impl Catalog {
             .ok_or_else(|| not_found("view", name, self.views.keys().cloned()))
     }
 
-    /// The service's version `number`, or its newest.
-    pub fn service(&self, name: &str, number: Option<u32>) -> Result<&Arc<Service>> {
-        let versions = self
-            .services
-            .get(name)
-            .ok_or_else(|| not_found("service", name, self.services.keys().cloned()))?;
-        numbered(versions, number).ok_or_else(|| {
-            let wanted = format!("{name}@{}", number.unwrap_or(0));
-            not_found(
-                "service version",
-                &wanted,
-                (1..=versions.len()).map(|number| format!("{name}@{number}")),
-            )
+    /// `name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest.
+    pub fn service_by_id(&self, id: &str) -> Result<&Arc<Service>> {
+        self.ids.get(id).ok_or_else(|| {
+            let name = id.split_once('@').map_or(id, |(name, _)| name);
+            let Some(versions) = self.services.get(name) else {
+                return not_found("service", name, self.services.keys().cloned());
+            };
+            let numbers = versions
+                .iter()
+                .map(|service| format!("{name}@{}", service.plan.number));
+            let aliases = self.aliases.get(name).into_iter().flatten();
+            let aliases = aliases.map(|(alias, _)| format!("{name}@{alias}"));
+            not_found("service version", id, numbers.chain(aliases))
         })
     }
 
