@@ -308,6 +308,7 @@ fn sigterm_drains_and_what_was_answered_is_in_the_log() {
             doc: String::new(),
             minimum: None,
             maximum: None,
+            default: None,
         })
         .into(),
     );

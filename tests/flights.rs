@@ -18,6 +18,7 @@ fn field(name: &str, data_type: &str) -> Field {
         doc: String::new(),
         minimum: None,
         maximum: None,
+        default: None,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
-use crate::store::{MemoryStore, OnlineStore, SledStore};
+use crate::store::{MemoryStore, OnlineStore, SledStore, ThreadedStore};
 use crate::transform::Engine;
 
 pub struct App {
@@ -42,6 +42,10 @@ impl App {
         let store: Arc<dyn OnlineStore> = match config.store.kind {
             StoreKind::Sled => Arc::new(SledStore::open(&db)),
             StoreKind::Memory => Arc::new(MemoryStore::new()),
+        };
+        let store: Arc<dyn OnlineStore> = match config.store.read_threads {
+            0 => store,
+            threads => Arc::new(ThreadedStore::new(store, threads)),
         };
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;

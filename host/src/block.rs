@@ -5,12 +5,14 @@
 
 mod build;
 mod gather;
+mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
 mod split;
 
 pub use build::RowsBuilder;
-pub use gather::{Column, gather};
+pub use gather::{Column, Picked, gather, pick};
+pub use rows::{Rows, Source};
 
 use std::ops::Range;
 

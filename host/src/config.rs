@@ -44,6 +44,9 @@ pub struct Server {
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     pub kind: StoreKind,
+    /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; 0 reads on the
+    /// request's own thread, which is faster where the disk is.
+    pub read_threads: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

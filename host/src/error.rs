@@ -2,7 +2,7 @@
 //!
 //! Three voices: the caller was wrong ([`Error::Invalid`], [`Error::NotFound`], [`Error::Conflict`],
 //! [`Error::TooLarge`], [`Error::Refused`], [`Error::Rejected`]); a transform failed ([`Error::Transform`]); we failed
-//! ([`Error::Model`], [`Error::Store`], [`Error::Internal`]). What the caller is told is the display; what only the log
+//! ([`Error::Model`], [`Error::Store`], [`Error::Late`], [`Error::Internal`]). What the caller is told is the display; what only the log
 //! is told is in `source`.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// What was sent does not fit. `path` names the place: `rows[3].departed`.
     #[error("{path}: {message}")]
@@ -55,6 +55,13 @@ pub enum Error {
 
     #[error("the online store failed: {0}")]
     Store(String),
+
+    /// Something had not come when its time was up.
+    #[error("{what} was not there within {budget:?}")]
+    Late {
+        what: String,
+        budget: std::time::Duration,
+    },
 
     #[error("{0}")]
     Internal(String),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub use self::columns::{event_time_column, status_column};
 pub use self::memory::MemoryLog;
 pub use self::parquet::{ParquetLog, Settings};
-use crate::block::Block;
+use crate::block::{Block, Rows, Source};
 use crate::error::Result;
 use crate::schema::Schema;
 use crate::store::Status;
@@ -57,16 +57,48 @@ pub struct Record {
     pub request_id: Uuid,
     /// When it was answered, µs since 1970-01-01T00:00:00Z.
     pub time: i64,
-    /// One for each group of the shape, all of as many rows.
-    pub groups: Vec<Block>,
-    /// One for each group that is a look-up, in order.
+    /// Whether the caller got it.
+    pub role: Role,
+    /// From the body to the answer, µs.
+    pub micros: i64,
+    /// One for each group of the shape, of the request's rows that it holds.
+    pub groups: Vec<Source>,
+    /// One for each group that is a look-up, in order; of the rows that the group holds.
     pub lookups: Vec<Looked>,
     /// Rows × features, row by row; empty without a model.
     pub vector: Vec<f32>,
+    /// The rows that `vector` holds.
+    pub vector_rows: Rows,
     /// One a row.
     pub scores: Vec<Option<f64>>,
-    /// One a row: why there is no score, or why it is the fallback's.
+    /// One a row.
+    pub outcomes: Vec<Outcome>,
+    /// One a row: what failed or was refused, whatever stands in for it.
     pub errors: Vec<Option<String>>,
+}
+
+/// Whom a record's answer was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The caller.
+    Answer,
+    /// Nobody: another version ran on the same request.
+    Shadow,
+}
+
+/// What a row was answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What was computed.
+    Answered,
+    /// What the gate declares.
+    GateClosed,
+    /// A transform's refusal.
+    Refused,
+    /// An error.
+    Failed,
+    /// What the service declares for a failure.
+    Fallback,
 }
 
 /// What became of a look-up, for each row.
@@ -75,6 +107,27 @@ pub struct Looked {
     pub statuses: Vec<Status>,
     /// µs since 1970-01-01T00:00:00Z; none where there is no row.
     pub event_times: Vec<Option<i64>>,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Answer => "answer",
+            Role::Shadow => "shadow",
+        }
+    }
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Answered => "answered",
+            Outcome::GateClosed => "gate_closed",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+            Outcome::Fallback => "fallback",
+        }
+    }
 }
 
 /// Where records go.
@@ -112,12 +165,13 @@ impl Record {
         let errors = self.errors.iter().flatten().map(String::len).sum::<usize>();
         let per_row = size_of::<Option<f64>>()
             + size_of::<Option<String>>()
+            + size_of::<Outcome>()
             + self.lookups.len() * (size_of::<Status>() + size_of::<Option<i64>>());
         size_of::<Record>()
             + self
                 .groups
                 .iter()
-                .map(|group| size_of::<Block>() + block(group))
+                .map(|group| size_of::<Source>() + block(&group.block))
                 .sum::<usize>()
             + self.vector.len() * 4
             + self.rows() * per_row

@@ -1,7 +1,7 @@
 //! Counts and histograms, in Prometheus' text format. Handles are found once a service, not once a request.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
@@ -18,10 +18,13 @@ pub struct Metrics {
     requests: IntCounterVec,
     rows: IntCounterVec,
     request_seconds: HistogramVec,
-    transform_seconds: HistogramVec,
     transform_fuel: HistogramVec,
     refused_rows: IntCounterVec,
+    failed_rows: IntCounterVec,
     lookups: IntCounterVec,
+    gates: IntCounterVec,
+    fallbacks: IntCounterVec,
+    stage_seconds: HistogramVec,
     errors: IntCounterVec,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
@@ -36,20 +39,36 @@ pub struct ServiceMetrics {
     pub failed: IntCounter,
     pub rows: IntCounter,
     pub seconds: Histogram,
+    /// Decoding of the request; encoding of the answer.
+    pub decode_seconds: Histogram,
+    pub encode_seconds: Histogram,
     /// One a step of the plan.
     pub steps: Vec<StepMetrics>,
+    gate_open: IntCounter,
+    gate_closed: IntCounter,
+    /// By the kind of error, in the order of [`FAILURES`].
+    fallbacks: [IntCounter; FAILURES.len()],
 }
 
-pub enum StepMetrics {
+/// Why an answer can be the fallback's.
+const FAILURES: [&str; 5] = ["late", "store", "transform", "model", "other"];
+
+pub struct StepMetrics {
+    seconds: Histogram,
+    kind: StepKindMetrics,
+}
+
+enum StepKindMetrics {
     LookUp {
         /// One a status, in the order of `Status::ALL`.
-        statuses: [IntCounter; 4],
+        statuses: [IntCounter; Status::COUNT],
     },
     Transform {
-        seconds: Histogram,
         fuel: Histogram,
         refused: IntCounter,
+        failed: IntCounter,
     },
+    Model,
 }
 
 impl Metrics {
@@ -91,12 +110,6 @@ impl Metrics {
                     seconds.clone(),
                     &["service", "version"],
                 )?,
-                transform_seconds: histograms(
-                    "tidemill_transform_seconds",
-                    "One call of a transform, of any number of rows",
-                    exponential_buckets(5e-7, 2.0, 24)?,
-                    &["transform", "version"],
-                )?,
                 transform_fuel: histograms(
                     "tidemill_transform_fuel",
                     "Fuel of one call of a transform, about one unit an instruction",
@@ -108,10 +121,31 @@ impl Metrics {
                     "Rows that a transform refused",
                     &["transform", "version"],
                 )?,
+                failed_rows: counters(
+                    "tidemill_failed_rows_total",
+                    "Rows for which a transform failed: trapped, met a limit, answered nonsense",
+                    &["transform", "version"],
+                )?,
                 lookups: counters(
                     "tidemill_lookups_total",
                     "Look-ups by status",
                     &["service", "version", "lookup", "status"],
+                )?,
+                gates: counters(
+                    "tidemill_gate_rows_total",
+                    "Rows that met a service's gate, by what it was: open, closed",
+                    &["service", "version", "gate"],
+                )?,
+                fallbacks: counters(
+                    "tidemill_fallback_rows_total",
+                    "Rows answered by the service's fallback, by what failed: late, store, transform, model, other",
+                    &["service", "version", "reason"],
+                )?,
+                stage_seconds: histograms(
+                    "tidemill_stage_seconds",
+                    "Stages of a request: decode, each look-up, transform and model by its name in the service, encode",
+                    exponential_buckets(5e-7, 2.0, 24)?,
+                    &["service", "version", "stage"],
                 )?,
                 errors: counters(
                     "tidemill_errors_total",
@@ -145,36 +179,59 @@ impl Metrics {
             self.requests
                 .with_label_values(&[service, &version, kind, outcome])
         };
+        let stage = |stage: &str| {
+            self.stage_seconds
+                .with_label_values(&[service, &version, stage])
+        };
         let steps = plan.steps.iter().map(|step| match &step.kind {
-            StepKind::LookUp(_) => StepMetrics::LookUp {
-                statuses: Status::ALL.map(|status| {
-                    self.lookups.with_label_values(&[
-                        service,
-                        &version,
-                        &step.alias,
-                        status.as_str(),
-                    ])
-                }),
+            StepKind::LookUp(_) => StepMetrics {
+                seconds: stage(&step.alias),
+                kind: StepKindMetrics::LookUp {
+                    statuses: Status::ALL.map(|status| {
+                        self.lookups.with_label_values(&[
+                            service,
+                            &version,
+                            &step.alias,
+                            status.as_str(),
+                        ])
+                    }),
+                },
             },
             StepKind::Transform(transform) => {
                 let (name, version) = (
                     transform.name().name.as_str(),
                     transform.name().version.to_string(),
                 );
-                StepMetrics::Transform {
-                    seconds: self.transform_seconds.with_label_values(&[name, &version]),
-                    fuel: self.transform_fuel.with_label_values(&[name, &version]),
-                    refused: self.refused_rows.with_label_values(&[name, &version]),
+                StepMetrics {
+                    seconds: stage(&step.alias),
+                    kind: StepKindMetrics::Transform {
+                        fuel: self.transform_fuel.with_label_values(&[name, &version]),
+                        refused: self.refused_rows.with_label_values(&[name, &version]),
+                        failed: self.failed_rows.with_label_values(&[name, &version]),
+                    },
                 }
             }
+            StepKind::Model(_) => StepMetrics {
+                seconds: stage(&step.alias),
+                kind: StepKindMetrics::Model,
+            },
         });
+        let gate = |gate| self.gates.with_label_values(&[service, &version, gate]);
         ServiceMetrics {
             scored: requests("score", "ok"),
             computed: requests("features", "ok"),
             failed: requests("any", "error"),
             rows: self.rows.with_label_values(&[service, &version]),
             seconds: self.request_seconds.with_label_values(&[service, &version]),
+            decode_seconds: stage("decode"),
+            encode_seconds: stage("encode"),
             steps: steps.collect(),
+            gate_open: gate("open"),
+            gate_closed: gate("closed"),
+            fallbacks: FAILURES.map(|reason| {
+                self.fallbacks
+                    .with_label_values(&[service, &version, reason])
+            }),
         }
     }
 
@@ -204,9 +261,33 @@ impl Metrics {
     }
 }
 
+impl ServiceMetrics {
+    /// Counts the rows that met the gate.
+    pub fn gated(&self, open: usize, closed: usize) {
+        self.gate_open.inc_by(open as u64);
+        self.gate_closed.inc_by(closed as u64);
+    }
+
+    /// Counts a row whose answer is the fallback's because of `error`.
+    pub fn fell_back(&self, error: &Error) {
+        let reason = match error {
+            Error::Late { .. } => 0,
+            Error::Store(_) => 1,
+            Error::Transform { .. } => 2,
+            Error::Model { .. } => 3,
+            _ => 4,
+        };
+        self.fallbacks[reason].inc();
+    }
+}
+
 impl StepMetrics {
+    pub fn took(&self, time: Duration) {
+        self.seconds.observe(time.as_secs_f64());
+    }
+
     pub fn looked(&self, found: &[Status]) {
-        if let StepMetrics::LookUp { statuses } = self {
+        if let StepKindMetrics::LookUp { statuses } = &self.kind {
             for status in found {
                 statuses[*status as usize].inc();
             }
@@ -214,22 +295,18 @@ impl StepMetrics {
     }
 
     /// Counts a transform's call.
-    pub fn timed(&self, call: impl FnOnce() -> Result<Answer>) -> Result<Answer> {
-        let started = Instant::now();
-        let answer = call();
-        if let StepMetrics::Transform {
-            seconds,
-            fuel,
-            refused,
-        } = self
-        {
-            seconds.observe(started.elapsed().as_secs_f64());
-            if let Ok(answer) = &answer {
-                fuel.observe(answer.fuel as f64);
-                refused.inc_by(answer.refusals.len() as u64);
-            }
+    pub fn called(&self, answer: &Answer) {
+        if let StepKindMetrics::Transform { fuel, refused, .. } = &self.kind {
+            fuel.observe(answer.fuel as f64);
+            refused.inc_by(answer.refusals.len() as u64);
         }
-        answer
+    }
+
+    /// Counts rows for which a transform failed.
+    pub fn failed(&self, rows: usize) {
+        if let StepKindMetrics::Transform { failed, .. } = &self.kind {
+            failed.inc_by(rows as u64);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A model is an ONNX file and a [`Manifest`] that says which feature goes where. It takes rows × columns and gives
 //! rows × columns; what a row scores does not depend on the rows beside it.
 
+mod columns;
 mod file;
 mod manifest;
 mod matrix;
@@ -10,6 +11,7 @@ pub mod parity;
 mod tract;
 mod trees;
 
+pub use columns::{columns, to_block};
 pub use file::{Facts, embedded_manifest, facts};
 pub use manifest::{InputBinding, Manifest};
 pub use matrix::{Matrix, Values};

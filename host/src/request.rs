@@ -3,6 +3,7 @@
 //! Every refusal names the place by its path (`inputs.departed`, `rows[3].amount`) and, where a name is not known,
 //! lists those that are.
 
+mod declared;
 mod timestamp;
 mod value;
 
@@ -11,42 +12,64 @@ use std::fmt::Write as _;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::block::{Block, RowsBuilder};
+use crate::block::{Block, Column, Picked, RowsBuilder, pick};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 
+pub use declared::Declared;
 pub use timestamp::parse_timestamp;
 
 /// What a body may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Limits<'a> {
     pub rows: usize,
     /// Whether a field the schema does not know is passed over rather than refused.
     pub ignore_unknown: bool,
+    /// The values of fields that are left out.
+    pub defaults: Option<&'a Declared>,
 }
 
 /// A decoded body.
 #[derive(Debug)]
 pub struct Request {
+    /// With what is shared in every row.
     pub rows: Block,
-    /// Whether the caller wants the features in the answer.
-    pub features: bool,
+    /// A flag a field: whether it was given once, for all rows.
+    pub shared: Option<Vec<bool>>,
+    pub wishes: Wishes,
 }
 
-/// Decodes `{"inputs": {…}}` or `{"rows": [{…}, …]}`, with an optional `"features": true`.
-pub fn decode(schema: &Schema, body: &[u8], limits: Limits) -> Result<Request> {
+/// What the caller wants in the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    pub features: bool,
+    pub timings: bool,
+    /// The best rows only, so many, best first.
+    pub top_k: Option<usize>,
+}
+
+/// Decodes `{"inputs": {…}}`, `{"rows": [{…}, …]}` or `{"shared": {…}, "rows": [{…}, …]}`, with what is wished for.
+pub fn decode(schema: &Schema, body: &[u8], limits: Limits<'_>) -> Result<Request> {
     let mut state = State::new(schema, limits);
     let mut json = serde_json::Deserializer::from_slice(body);
     let outcome = Body { state: &mut state }
         .deserialize(&mut json)
-        .and_then(|body| json.end().map(|()| body));
+        .and_then(|wishes| json.end().map(|()| wishes));
     match outcome {
-        Ok(features) => Ok(Request {
-            rows: state.rows.finish(),
-            features,
-        }),
+        Ok(wishes) => state.request(wishes),
         Err(error) => Err(state.refusal(&error)),
     }
+}
+
+/// Reads one row of values by name.
+fn decode_declared(
+    schema: &Schema,
+    values: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Block> {
+    let json = serde_json::to_vec(values).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut rows = RowsBuilder::new(schema);
+    append_row(schema, &json, "default", &mut rows)?;
+    Ok(rows.finish())
 }
 
 /// Appends the row that one line of NDJSON holds to `rows`; `line` is its number, for messages.
@@ -65,6 +88,7 @@ fn append_row(schema: &Schema, json: &[u8], path: &str, rows: &mut RowsBuilder) 
         Limits {
             rows: usize::MAX,
             ignore_unknown: true,
+            defaults: None,
         },
     );
     std::mem::swap(&mut state.rows, rows);
@@ -74,28 +98,55 @@ fn append_row(schema: &Schema, json: &[u8], path: &str, rows: &mut RowsBuilder) 
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end());
     std::mem::swap(&mut state.rows, rows);
-    outcome.map_err(|error| state.refusal(&error))
+    match outcome {
+        Ok(()) => state.complete(|_| false, |_| path.to_owned()),
+        Err(error) => Err(state.refusal(&error)),
+    }
+}
+
+/// The fields that are the same for all rows.
+struct Shared {
+    /// One row of the request's schema, of which only the given fields count.
+    row: Block,
+    given: Vec<bool>,
 }
 
 /// What the visitors share: the rows so far, and where in the body we are.
 struct State<'s> {
     schema: &'s Schema,
-    limits: Limits,
+    limits: Limits<'s>,
     rows: RowsBuilder,
+    /// How many rows have been read: not those of `rows`, which may hold others' before them.
+    read: usize,
     /// Which fields of the current row have been seen.
     seen: Vec<bool>,
+    /// Of each field the first row that has it, and the first that has not.
+    given: Vec<Option<usize>>,
+    missing: Vec<Option<usize>>,
+    /// What is the same for all rows.
+    shared: Option<Shared>,
+    /// Whether the row just being read is `shared`.
+    sharing: bool,
+    /// Whether the body has one row, `inputs`.
+    single: bool,
     path: String,
     /// Our own refusal, beside serde's error that carries it up.
     refused: Option<Error>,
 }
 
 impl<'s> State<'s> {
-    fn new(schema: &'s Schema, limits: Limits) -> Self {
+    fn new(schema: &'s Schema, limits: Limits<'s>) -> Self {
         State {
             schema,
             limits,
             rows: RowsBuilder::new(schema),
+            read: 0,
             seen: vec![false; schema.len()],
+            given: vec![None; schema.len()],
+            missing: vec![None; schema.len()],
+            shared: None,
+            sharing: false,
+            single: false,
             path: String::new(),
             refused: None,
         }
@@ -126,6 +177,90 @@ impl<'s> State<'s> {
         Ok(value)
     }
 
+    /// The row just read is whole: what it lacks has a default, or may yet be shared, or is missing.
+    fn end_row(&mut self) {
+        for (at, seen) in self.seen.iter().enumerate() {
+            let first = match seen {
+                true => &mut self.given[at],
+                false => &mut self.missing[at],
+            };
+            first.get_or_insert(self.read);
+            if !seen
+                && let Some(defaults) = self.limits.defaults
+                && defaults.covered[at]
+            {
+                let slot = self.schema.slot(at);
+                self.rows.copy(slot, &defaults.row, slot, 0);
+            }
+        }
+        self.read += 1;
+    }
+
+    /// Whether no row lacks what it must have. `path` says where a row is.
+    fn complete(
+        &self,
+        is_shared: impl Fn(usize) -> bool,
+        path: impl Fn(usize) -> String,
+    ) -> Result<()> {
+        for (at, field) in self.schema.fields().iter().enumerate() {
+            let optional = field.nullable
+                || self
+                    .limits
+                    .defaults
+                    .is_some_and(|defaults| defaults.covered[at]);
+            match self.missing[at] {
+                Some(row) if !optional && !is_shared(at) => {
+                    return Err(Error::invalid(
+                        format!("{}.{}", path(row), field.name),
+                        format!("missing; a {} belongs here", field.data_type),
+                    ));
+                }
+                _ => {}
+            }
+            if let Some(row) = self.given[at].filter(|_| is_shared(at)) {
+                return Err(Error::invalid(
+                    format!("{}.{}", path(row), field.name),
+                    "given in \"shared\" as well",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The request, once all of the body has been read.
+    fn request(mut self, wishes: Wishes) -> Result<Request> {
+        let shared = self.shared.take();
+        let is_shared = |at: usize| shared.as_ref().is_some_and(|shared| shared.given[at]);
+        let single = self.single;
+        self.complete(is_shared, |row| match single {
+            true => "inputs".to_owned(),
+            false => format!("rows[{row}]"),
+        })?;
+        let rows = self.rows.finish();
+        let Some(shared) = shared else {
+            return Ok(Request {
+                rows,
+                shared: None,
+                wishes,
+            });
+        };
+        let first = vec![0; rows.rows()];
+        let column = |at: usize| Picked {
+            column: Column {
+                block: if shared.given[at] { &shared.row } else { &rows },
+                slot: self.schema.slot(at),
+            },
+            rows: shared.given[at].then_some(first.as_slice()),
+        };
+        let columns: Vec<_> = (0..self.schema.len()).map(column).collect();
+        let rows = pick(self.schema, &columns, rows.rows());
+        Ok(Request {
+            rows,
+            shared: Some(shared.given),
+            wishes,
+        })
+    }
+
     fn refusal(self, error: &serde_json::Error) -> Error {
         self.refused.unwrap_or_else(|| {
             let path = if self.path.is_empty() {
@@ -138,72 +273,94 @@ impl<'s> State<'s> {
     }
 }
 
-const BODY_FIELDS: [&str; 3] = ["inputs", "rows", "features"];
+const BODY_FIELDS: [&str; 6] = ["inputs", "rows", "shared", "features", "timings", "top_k"];
 
-/// The whole body; answers whether features are wanted.
+/// The whole body; answers what is wished for.
 struct Body<'a, 's> {
     state: &'a mut State<'s>,
 }
 
 impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
-    type Value = bool;
+    type Value = Wishes;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Wishes, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Body<'_, '_> {
-    type Value = bool;
+    type Value = Wishes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with \"inputs\" or \"rows\"")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wishes, A::Error> {
         let state = self.state;
-        let (mut given, mut features) = (None, None);
+        let mut seen = [false; BODY_FIELDS.len()];
+        let mut wishes = Wishes::default();
         while let Some(key) = map.next_key_seed(Name)? {
             let key: &str = &key;
             let part = format_args!("{key}");
-            match key {
-                "inputs" | "rows" if given.is_some() => {
-                    return state.at(part, |state| {
-                        Err(state.refuse("give \"inputs\" or \"rows\", once"))
-                    });
+            let Some(at) = BODY_FIELDS.iter().position(|field| *field == key) else {
+                return state.at(part, |state| {
+                    Err(state.refuse(format_args!(
+                        "no such field; there are {}",
+                        BODY_FIELDS.join(", ")
+                    )))
+                });
+            };
+            if std::mem::replace(&mut seen[at], true) {
+                return state.at(part, |state| Err(state.refuse("given twice")));
+            }
+            state.at(part, |state| match key {
+                "inputs" | "rows" | "shared" if (seen[0] && seen[1]) || (seen[0] && seen[2]) => {
+                    Err(state.refuse("give \"inputs\", or \"rows\" with or without \"shared\""))
                 }
                 "inputs" => {
-                    given = Some(());
-                    state.at(part, |state| map.next_value_seed(Row { state }))?;
+                    state.single = true;
+                    map.next_value_seed(Row { state })
                 }
-                "rows" => {
-                    given = Some(());
-                    state.at(part, |state| map.next_value_seed(Rows { state }))?;
-                }
-                "features" if features.is_some() => {
-                    return state.at(part, |state| Err(state.refuse("given twice")));
+                "rows" => map.next_value_seed(Rows { state }),
+                "shared" => {
+                    let rows = std::mem::replace(&mut state.rows, RowsBuilder::new(state.schema));
+                    state.sharing = true;
+                    map.next_value_seed(Row { state })?;
+                    state.sharing = false;
+                    let row = std::mem::replace(&mut state.rows, rows).finish();
+                    let given = state.seen.clone();
+                    state.shared = Some(Shared { row, given });
+                    Ok(())
                 }
                 "features" => {
-                    features =
-                        Some(state.at(part, |state| map.next_value_seed(value::Flag { state }))?)
+                    wishes.features = map.next_value_seed(value::Flag { state })?;
+                    Ok(())
+                }
+                "timings" => {
+                    wishes.timings = map.next_value_seed(value::Flag { state })?;
+                    Ok(())
                 }
                 _ => {
-                    return state.at(part, |state| {
-                        Err(state.refuse(format_args!(
-                            "no such field; there are {}",
-                            BODY_FIELDS.join(", ")
-                        )))
-                    });
+                    let count = map.next_value::<serde_json::Value>()?;
+                    match count.as_u64() {
+                        Some(count) if count > 0 => wishes.top_k = Some(count as usize),
+                        _ => {
+                            return Err(state.refuse(format_args!(
+                                "{count} stands where a number of rows, 1 or more, belongs"
+                            )));
+                        }
+                    }
+                    Ok(())
                 }
-            }
+            })?;
         }
-        match given {
-            None => Err(state.refuse("give \"inputs\": {…} or \"rows\": [{…}, …]")),
-            Some(()) => Ok(features.unwrap_or(false)),
+        match seen[0] || seen[1] {
+            false => Err(state.refuse("give \"inputs\": {…} or \"rows\": [{…}, …]")),
+            true => Ok(wishes),
         }
     }
 
-    value::refuse_other_than_map!(bool, "an object with \"inputs\" or \"rows\" belongs here");
+    value::refuse_other_than_map!(Wishes, "an object with \"inputs\" or \"rows\" belongs here");
 }
 
 /// `[{…}, …]`
@@ -315,13 +472,8 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
                 }
             }
         }
-        for (field, seen) in state.schema.fields().iter().zip(&state.seen) {
-            if !seen && !field.nullable {
-                let _ = write!(state.path, ".{}", field.name);
-                return Err(
-                    state.refuse(format_args!("missing; a {} belongs here", field.data_type))
-                );
-            }
+        if !state.sharing {
+            state.end_row();
         }
         Ok(())
     }

@@ -55,6 +55,9 @@ pub struct Field {
     /// Largest value a number may have, included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<f64>,
+    /// Of a request field: its value where the caller leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<serde_json::Value>,
 }
 
 /// Where a column lies in a block: see `wit/transform.wit` for the layout.

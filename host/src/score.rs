@@ -1,166 +1,296 @@
 //! The sentence: *look up → transform → join → score*. What comes before it is `request`, what comes after it the
 //! answer and the log.
+//!
+//! A step runs as soon as what it needs is there; look-ups of a store that waits, all that can, at the same time. Only
+//! what the answer needs runs, and behind a gate only once it is open. A step whose inputs are the same for all rows runs
+//! once. What is late is given up: its default stands in, else the service's fallback, else the answer is an error.
+
+mod lookup;
+mod outcome;
+mod record;
+mod transform;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::block::{Block, RowsBuilder};
-use crate::error::{Error, Result, TransformName};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::block::{Rows, Source};
+use crate::error::{Error, Result};
 use crate::join::join;
-use crate::model::Matrix;
-use crate::service::{LookUp, Plan, Service, Step, StepKind};
-use crate::store::{Status, key, row};
+use crate::model::{self, LoadedModel};
+use crate::request::Request;
+use crate::service::{Plan, Service, StepKind, Wanted};
+use lookup::{Arrival, Arriving};
 
-/// What an answer is made of, and what the log keeps.
-pub struct Scored {
-    /// The request, then the columns of each step.
-    pub sources: Vec<Block>,
-    /// For each look-up in the order of the plan.
-    pub lookups: Vec<Looked>,
-    /// Empty without a model.
-    pub outputs: Vec<Matrix>,
-    /// One a row; none where there is no model or the row was refused.
-    pub scores: Vec<Option<f64>>,
-    /// One a row: the transform that refused it, and why.
-    pub refusals: Vec<Option<Refusal>>,
-    pub vector: Block,
+pub use lookup::Looked;
+pub use outcome::{Outcome, Refusal, Scored};
+
+/// When a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// By the calendar, µs: what the age of rows is measured against where the request has no event time.
+    pub at: i64,
+    /// By the clock that the deadline runs on.
+    pub instant: Instant,
 }
 
-/// What a look-up found, row by row.
-#[derive(Debug, Default)]
-pub struct Looked {
-    pub statuses: Vec<Status>,
-    /// µs; of the row that was found, also where it was too old.
-    pub event_times: Vec<Option<i64>>,
+impl Arrived {
+    pub fn now() -> Arrived {
+        Arrived {
+            at: jiff::Timestamp::now().as_microsecond(),
+            instant: Instant::now(),
+        }
+    }
 }
 
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    pub transform: Arc<TransformName>,
-    pub message: String,
+/// How much of a deadline is kept back for what comes after the look-ups: a tenth, at most this.
+const RESERVE: Duration = Duration::from_millis(5);
+
+/// Runs a service's plan over the rows of a request. Waits only where the store does; without such a store the future is
+/// ready when it is first asked.
+///
+/// An error is one of all rows; what is one row's own is in its [`Outcome`].
+pub async fn score(
+    service: &Service,
+    request: Request,
+    arrived: Arrived,
+    wanted: Wanted,
+) -> Result<Scored> {
+    let mut run = Run::new(service, request, arrived);
+    let outcome = run.all(wanted).await;
+    run.finish(outcome, wanted)
 }
 
-/// Runs a service's plan over the rows of a request that arrived at `now` (µs).
-pub fn score(service: &Service, request: Block, now: i64, with_model: bool) -> Result<Scored> {
-    let plan = &service.plan;
-    let rows = request.rows();
-    let mut sources = Vec::with_capacity(plan.steps.len() + 1);
-    let mut lookups = Vec::new();
-    let mut refusals = vec![None; rows];
-    sources.push(request);
+/// A request on its way through the plan.
+struct Run<'a> {
+    service: &'a Service,
+    plan: &'a Plan,
+    arrived: Arrived,
+    deadline: Option<Instant>,
+    /// Of each request field, whether it is the same for all rows.
+    shared: Option<Vec<bool>>,
+    /// Rows whose answer is still to be found.
+    live: Rows,
+    /// Of each step.
+    begun: Vec<bool>,
+    done: Vec<bool>,
+    scored: Scored,
+    /// When the last step ended.
+    lap: Instant,
+}
 
-    for (step, metrics) in plan.steps.iter().zip(&service.metrics.steps) {
-        let columns = match &step.kind {
-            StepKind::LookUp(lookup) => {
-                let (columns, looked) = look_up(plan, step, lookup, &sources, now)?;
-                metrics.looked(&looked.statuses);
-                lookups.push(looked);
-                columns
-            }
-            StepKind::Transform(transform) => {
-                let block = join(&transform.description().inputs, &step.inputs, &sources);
-                let answer = metrics.timed(|| transform.call(&block))?;
-                for refusal in answer.refusals {
-                    let transform = transform.name().clone();
-                    refusals[refusal.row].get_or_insert(Refusal {
-                        transform,
-                        message: refusal.message,
-                    });
-                }
-                answer.rows
-            }
-        };
-        sources.push(columns);
+impl<'a> Run<'a> {
+    fn new(service: &'a Service, request: Request, arrived: Arrived) -> Run<'a> {
+        let plan = &service.plan;
+        Run {
+            service,
+            plan,
+            arrived,
+            deadline: plan.deadline.map(|budget| arrived.instant + budget),
+            shared: request.shared,
+            live: Rows::All,
+            begun: vec![false; plan.steps.len()],
+            done: vec![false; plan.steps.len()],
+            scored: Scored::new(plan, request.rows),
+            lap: Instant::now(),
+        }
     }
 
-    let vector = join(&plan.vector.schema, &plan.vector.places, &sources);
-    let (outputs, scores) = match &plan.model {
-        Some(planned) if with_model => {
-            let outputs = planned.model.run(&plan.vector.schema, &vector)?;
-            let output = &outputs[planned.score.output];
-            let score = |row| output.number(row, planned.score.column);
-            let scores = (0..rows)
-                .map(|row| refusals[row].is_none().then(|| score(row)))
+    async fn all(&mut self, wanted: Wanted) -> Result<()> {
+        if let Some(gate) = &self.plan.gate {
+            self.steps(Wanted::Gate).await?;
+            let source = &self.scored.sources[gate.when.source];
+            let open = |row: usize| {
+                source.rows.find(row).is_some_and(|at| {
+                    source.block.is_valid(gate.when.slot, at)
+                        && source.block.boolean(gate.when.slot, at)
+                })
+            };
+            let total = self.scored.total;
+            let live = self.live.clone();
+            let closed: Vec<usize> = (0..live.len(total))
+                .map(|at| live.original(at))
+                .filter(|&row| !open(row))
                 .collect();
-            (outputs, scores)
+            self.service
+                .metrics
+                .gated(live.len(total) - closed.len(), closed.len());
+            self.settle(closed.into_iter().map(|row| (row, Outcome::Closed)));
         }
-        _ => (Vec::new(), vec![None; rows]),
-    };
-    Ok(Scored {
-        sources,
-        lookups,
-        outputs,
-        scores,
-        refusals,
-        vector,
-    })
-}
-
-fn look_up(
-    plan: &Plan,
-    step: &Step,
-    lookup: &LookUp,
-    sources: &[Block],
-    now: i64,
-) -> Result<(Block, Looked)> {
-    let request = &sources[0];
-    let rows = request.rows();
-    let mut columns = RowsBuilder::new(&step.columns);
-    let mut looked = Looked {
-        statuses: Vec::with_capacity(rows),
-        event_times: Vec::with_capacity(rows),
-    };
-    let parts: Vec<_> = step
-        .inputs
-        .iter()
-        .zip(&lookup.key)
-        .map(|(from, part)| (&sources[from.source], *part))
-        .collect();
-    let mut bytes = Vec::new();
-    for at in 0..rows {
-        let (mut status, mut event_time) = (Status::NotFound, None);
-        if key::encode_across(&parts, at, &mut bytes) {
-            let asked = plan
-                .event_time
-                .map_or(now, |slot| request.integer(slot, at));
-            let mut outcome = Ok(());
-            lookup.rows.get(&bytes, &mut |found| {
-                outcome = row::times(found).and_then(|times| {
-                    event_time = Some(times.event);
-                    // A row from after the event counts as new: it was there when the request came.
-                    if lookup
-                        .max_age
-                        .is_some_and(|limit| asked.saturating_sub(times.event) > limit)
-                    {
-                        status = Status::OutsideMaxAge;
-                        return Ok(());
-                    }
-                    status = Status::Present;
-                    row::decode(&lookup.view.columns, found, &step.columns, &mut columns).map(drop)
-                });
-            })?;
-            outcome?;
-        } else {
-            status = Status::Null;
+        self.steps(wanted).await?;
+        if self.scored.vector.rows == Rows::None && !self.is_settled() {
+            let vector = &self.plan.vector;
+            let (sources, total) = (&self.scored.sources, self.scored.total);
+            self.scored.vector = Source {
+                block: join(&vector.schema, &vector.places, sources, &self.live, total),
+                rows: self.live.clone(),
+            };
         }
-        if status != Status::Present {
-            columns.begin_row();
-        }
-        looked.statuses.push(status);
-        looked.event_times.push(event_time);
+        Ok(())
     }
-    Ok((columns.finish(), looked))
-}
 
-impl Scored {
-    /// The refusal of a request of one row, as an error: there is no neighbour to answer.
-    pub fn refused(&self) -> Option<Error> {
-        match self.refusals.as_slice() {
-            [Some(refusal)] => Some(Error::Rejected {
-                transform: refusal.transform.clone(),
-                row: 0,
-                message: refusal.message.clone(),
-            }),
-            _ => None,
+    /// Runs the steps that such an answer needs and that have not run yet.
+    async fn steps(&mut self, wanted: Wanted) -> Result<()> {
+        let needed = self.plan.needed(wanted);
+        let mut waiting: FuturesUnordered<Arriving> = FuturesUnordered::new();
+        loop {
+            // The plan's order is one in which each step finds what it needs, unless that is still on its way.
+            for at in 0..self.plan.steps.len() {
+                if self.is_settled() {
+                    return Ok(());
+                }
+                if needed[at] && !self.begun[at] && self.is_ready(at) {
+                    self.begun[at] = true;
+                    waiting.extend(self.step(at)?);
+                }
+            }
+            match waiting.next().await {
+                None => return Ok(()),
+                Some(arrival) => self.arrive(arrival)?,
+            }
         }
+    }
+
+    fn is_ready(&self, at: usize) -> bool {
+        let mut sources = self.plan.steps[at].waits_for();
+        sources.all(|source| self.done[source - 1])
+    }
+
+    /// Runs a step, or sets it off where the store waits.
+    fn step(&mut self, at: usize) -> Result<Option<Arriving>> {
+        if let Some(deadline) = self.deadline
+            && Instant::now() >= deadline
+        {
+            return Err(self.late());
+        }
+        match &self.plan.steps[at].kind {
+            StepKind::LookUp(lookup) if lookup.rows.waits() => {
+                return Ok(Some(self.ask(at, lookup)));
+            }
+            StepKind::LookUp(lookup) => self.look_up(at, lookup)?,
+            StepKind::Transform(transform) => self.transform(at, transform)?,
+            StepKind::Model(model) => self.model(at, model)?,
+        }
+        self.end(at);
+        Ok(None)
+    }
+
+    fn arrive(&mut self, arrival: Arrival) -> Result<()> {
+        let at = arrival.step;
+        self.lap = arrival.asked;
+        self.take(arrival)?;
+        self.end(at);
+        Ok(())
+    }
+
+    /// Notes that a step is done, and how long it took.
+    fn end(&mut self, at: usize) {
+        let now = Instant::now();
+        let took = now - self.lap;
+        self.lap = now;
+        self.done[at] = true;
+        self.scored.took[at] = took;
+        self.service.metrics.steps[at].took(took);
+    }
+
+    /// Which rows a step works on: one for all where all that it depends on is shared.
+    fn rows_of(&self, at: usize) -> Rows {
+        let Some(given) = &self.shared else {
+            return self.live.clone();
+        };
+        let step = &self.plan.steps[at];
+        let is_shared = |slot| {
+            let fields = self.plan.request.slots().iter().zip(given);
+            fields
+                .into_iter()
+                .any(|(field, given)| *field == slot && *given)
+        };
+        let shared = step.inputs.iter().all(|place| match place.source {
+            0 => is_shared(place.slot),
+            source => self.scored.sources[source].rows == Rows::Shared,
+        });
+        let dated = step.dated && self.plan.event_time.is_some_and(|slot| !is_shared(slot));
+        match shared && !dated && !matches!(step.kind, StepKind::Model(_)) {
+            true => Rows::Shared,
+            false => self.live.clone(),
+        }
+    }
+
+    fn model(&mut self, at: usize, model: &LoadedModel) -> Result<()> {
+        let (plan, total) = (self.plan, self.scored.total);
+        let rows = self.live.clone();
+        let vector = join(
+            &plan.vector.schema,
+            &plan.vector.places,
+            &self.scored.sources,
+            &rows,
+            total,
+        );
+        let outputs = model.run(&plan.vector.schema, &vector)?;
+        if plan.model.as_ref().is_some_and(|model| model.is_read) {
+            let columns = &plan.steps[at].columns;
+            self.scored.sources[at + 1] = Source {
+                block: model::to_block(columns, &outputs, rows.len(total)),
+                rows: rows.clone(),
+            };
+        }
+        self.scored.outputs = outputs;
+        self.scored.vector = Source {
+            block: vector,
+            rows,
+        };
+        Ok(())
+    }
+
+    /// Gives rows their answers, and goes on without them.
+    fn settle(&mut self, settled: impl IntoIterator<Item = (usize, Outcome)>) {
+        let before = self.scored.settled;
+        for (row, outcome) in settled {
+            // The first thing that happens to a row is its answer.
+            if matches!(self.scored.outcomes[row], Outcome::Answered) {
+                self.scored.outcomes[row] = outcome;
+                self.scored.settled += 1;
+            }
+        }
+        if self.scored.settled > before {
+            let outcomes = &self.scored.outcomes;
+            let live = self.live.clone();
+            self.live = live.kept(self.scored.total, |at| {
+                matches!(outcomes[live.original(at)], Outcome::Answered)
+            });
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.scored.settled == self.scored.total
+    }
+
+    fn late(&self) -> Error {
+        Error::Late {
+            what: "the answer".to_owned(),
+            budget: self.plan.deadline.unwrap_or_default(),
+        }
+    }
+
+    /// An error of all rows is the fallback's turn, where there is one.
+    fn finish(mut self, outcome: Result<()>, wanted: Wanted) -> Result<Scored> {
+        let fallback = self.plan.on_failure.is_some() && wanted == Wanted::Score;
+        if let Err(error) = outcome {
+            if !fallback {
+                return Err(error);
+            }
+            let error = Arc::new(error);
+            let rows: Vec<usize> = (0..self.scored.total).collect();
+            self.settle(
+                rows.into_iter()
+                    .map(|row| (row, Outcome::Failed(error.clone()))),
+            );
+        }
+        if fallback {
+            self.scored.fall_back(&self.service.metrics);
+        }
+        Ok(self.scored)
     }
 }

@@ -1,10 +1,13 @@
 //! A feature service as a person writes it, and the plan it becomes.
 
+pub mod graph;
+mod output;
 mod plan;
 mod ready;
 mod resolve;
 
-pub use plan::{LookUp, Place, Plan, PlannedModel, Step, StepKind, Vector};
+pub use output::{DeclaredAnswer, Output, OutputDefinition, OutputField};
+pub use plan::{Gate, LookUp, Place, Plan, PlannedModel, Score, Step, StepKind, Vector, Wanted};
 pub use ready::{Pin, Pins, Service};
 pub use resolve::{Parts, resolve};
 
@@ -13,6 +16,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::schema::Schema;
@@ -28,6 +32,9 @@ pub struct Definition {
     /// up is measured against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
+    /// The budget of a whole answer. What has not come by then counts as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
     /// What becomes of a request field that `request` does not name.
     #[serde(default)]
     pub unknown_fields: UnknownFields,
@@ -45,6 +52,35 @@ pub struct Definition {
     pub model: Option<ModelDefinition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputDefinition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateDefinition>,
+    /// The answer where a part fails or the deadline passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<AnswerDefinition>,
+}
+
+/// A rule that stands before the rest: what it needs runs first, and nothing else does where it is false or null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateDefinition {
+    /// A bool: `rules.eligible`.
+    pub when: String,
+    /// The answer where it is false or null, as in `[on_failure]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub output: Map<String, Value>,
+}
+
+/// An answer that is declared rather than computed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerDefinition {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// By the names of `[output.fields]`; one that is not here is null.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub output: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +103,32 @@ pub struct LookUpDefinition {
     pub alias: Option<String>,
     /// A row older than this counts as absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_age: Option<Age>,
+    pub max_age: Option<Span>,
+    /// How long it may take, where the store waits; the service's deadline holds as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// The values of columns where there is no row; a column that is not here is null then.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub default: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "OnFailure::is_fail")]
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a look-up that fails or is late. One whose used columns all have defaults takes them in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// The answer fails, or is the service's fallback.
+    #[default]
+    Fail,
+    /// As if there were no row.
+    Absent,
+}
+
+impl OnFailure {
+    fn is_fail(&self) -> bool {
+        *self == OnFailure::Fail
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +143,10 @@ pub struct TransformDefinition {
     /// input = where it comes from. Inputs not bound here are matched by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bind: BTreeMap<String, String>,
+    /// The values of outputs where it fails: traps, runs out of fuel or memory, answers nonsense. Not where it refuses a
+    /// row: then the row is wrong.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub default: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,16 +157,9 @@ pub struct ModelDefinition {
     pub uses: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutputDefinition {
-    /// Which of the model's outputs is the score: `probabilities[1]`, or `variable` where it has one column.
-    pub score: String,
-}
-
 /// A span of time such as `90s`, `15m`, `3h` or `2d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Age(pub Duration);
+pub struct Span(pub Duration);
 
 impl Definition {
     /// Reads a service file.
@@ -117,13 +175,13 @@ impl Definition {
     }
 }
 
-impl Age {
+impl Span {
     pub fn micros(self) -> i64 {
         i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
     }
 }
 
-impl fmt::Display for Age {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         for (unit, size) in [
@@ -140,13 +198,13 @@ impl fmt::Display for Age {
     }
 }
 
-impl Serialize for Age {
+impl Serialize for Span {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Age {
+impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let split = text
@@ -165,7 +223,7 @@ impl<'de> Deserialize<'de> for Age {
             .ok()
             .and_then(|number| number.checked_mul(unit))
         {
-            Some(millis) if unit != 0 => Ok(Age(Duration::from_millis(millis))),
+            Some(millis) if unit != 0 => Ok(Span(Duration::from_millis(millis))),
             _ => Err(serde::de::Error::custom(format!(
                 "\"{text}\" is no span of time such as 500ms, 90s, 15m, 3h or 2d"
             ))),

@@ -8,13 +8,17 @@ pub mod row;
 mod sled;
 #[cfg(test)]
 mod tests;
+mod threads;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use self::memory::MemoryStore;
 pub use self::sled::SledStore;
+pub use self::threads::ThreadedStore;
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::view::View;
@@ -29,14 +33,22 @@ pub enum Status {
     NotFound,
     /// There is a row, but its event time is too long ago.
     OutsideMaxAge,
+    /// The store had not answered in time.
+    TimedOut,
+    /// The store failed.
+    Failed,
 }
 
 impl Status {
-    pub const ALL: [Status; 4] = [
+    pub const COUNT: usize = 6;
+
+    pub const ALL: [Status; Status::COUNT] = [
         Status::Present,
         Status::Null,
         Status::NotFound,
         Status::OutsideMaxAge,
+        Status::TimedOut,
+        Status::Failed,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -45,6 +57,8 @@ impl Status {
             Status::Null => "null",
             Status::NotFound => "not_found",
             Status::OutsideMaxAge => "outside_max_age",
+            Status::TimedOut => "timed_out",
+            Status::Failed => "failed",
         }
     }
 }
@@ -53,15 +67,6 @@ impl Status {
 pub trait OnlineStore: Send + Sync {
     /// The rows of the view of that name, none yet where it is new. Not for the request path: resolve it once, keep it.
     fn view(&self, name: &str) -> Result<Arc<dyn ViewRows>>;
-
-    /// Calls `found` with the place in `reads`, and the newest row, of each key that has one. One round trip where the
-    /// store has such; this one reads one after another.
-    fn get_many(&self, reads: &[Read<'_>], found: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
-        for (at, read) in reads.iter().enumerate() {
-            read.view.get(read.key, &mut |row| found(at, row))?;
-        }
-        Ok(())
-    }
 
     /// Waits till everything put so far would survive a crash of the machine.
     fn flush(&self) -> Result<()>;
@@ -74,6 +79,22 @@ pub trait ViewRows: Send + Sync {
     /// Calls `found` with the newest row of that key; false if there is none. No lock that other views share is taken.
     fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool>;
 
+    /// Whether a read waits for something other than this machine's memory and disk. Then rows are asked for by `fetch`,
+    /// beside whatever else there is to do, and given up when they are late.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// The newest row of each key, in one round trip. To drop the future is to give the read up.
+    fn fetch(self: Arc<Self>, keys: Vec<Vec<u8>>) -> Fetched {
+        let read = move |key: &Vec<u8>| {
+            let mut row = None;
+            self.get(key, &mut |found| row = Some(found.to_vec()))?;
+            Ok(row)
+        };
+        Box::pin(std::future::ready(keys.iter().map(read).collect()))
+    }
+
     /// Writes rows. Of each key the row with the newest event time stays, whatever the order of arrival; of equal
     /// event times, the later arrival.
     fn put(&self, rows: &[Write<'_>]) -> Result<Written>;
@@ -82,12 +103,8 @@ pub trait ViewRows: Send + Sync {
     fn count(&self) -> Result<u64>;
 }
 
-/// One read of [`OnlineStore::get_many`].
-#[derive(Clone, Copy)]
-pub struct Read<'a> {
-    pub view: &'a dyn ViewRows,
-    pub key: &'a [u8],
-}
+/// The row of each key that was asked for, in order, as bytes; none where there is none.
+pub type Fetched = Pin<Box<dyn Future<Output = Result<Vec<Option<Vec<u8>>>>> + Send>>;
 
 /// One row to write.
 #[derive(Clone, Copy, Debug)]

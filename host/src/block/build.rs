@@ -114,6 +114,31 @@ impl RowsBuilder {
         self.text_items.push(range);
     }
 
+    /// Sets the column of the current row to what a row of a block holds in one of the same type.
+    pub fn copy(&mut self, to: Slot, block: &Block, from: Slot, row: usize) {
+        if !block.is_valid(from, row) {
+            return;
+        }
+        if !from.many {
+            return match from.pool {
+                Pool::Floats => self.set_float(to, block.float(from, row)),
+                Pool::Integers => self.set_integer(to, block.integer(from, row)),
+                Pool::Booleans => self.set_boolean(to, block.boolean(from, row)),
+                Pool::Text => self.set_text(to, block.text(from, row)),
+            };
+        }
+        self.begin_list(to);
+        for item in block.items(from, row) {
+            match from.pool {
+                Pool::Floats => self.push_float(block.float_item(item)),
+                Pool::Integers => self.push_integer(block.integer_item(item)),
+                Pool::Booleans => self.push_boolean(block.boolean_item(item)),
+                Pool::Text => self.push_text(block.text_at(item)),
+            }
+        }
+        self.end_list(to);
+    }
+
     /// Lays the rows out in columns.
     pub fn finish(self) -> Block {
         let layout = self.schema.layout();
@@ -225,6 +250,7 @@ mod tests {
                     doc: String::new(),
                     minimum: None,
                     maximum: None,
+                    default: None,
                 })
                 .collect(),
         )

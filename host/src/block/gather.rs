@@ -10,9 +10,23 @@ pub struct Column<'a> {
     pub slot: Slot,
 }
 
-/// Copies `columns`, one for each field of `schema` and of its type, into a block of `rows` rows. A column that may
+/// A column of which some rows are wanted, perhaps more than once.
+#[derive(Clone, Copy, Debug)]
+pub struct Picked<'a> {
+    pub column: Column<'a>,
+    /// The rows of the column's block, in order; none: all of them.
+    pub rows: Option<&'a [u32]>,
+}
+
+/// Copies whole `columns`, one for each field of `schema` and of its type, into a block of `rows` rows. A column that may
 /// be null goes only into a field that may.
 pub fn gather(schema: &Schema, columns: &[Column<'_>], rows: usize) -> Block {
+    let whole = |&column| Picked { column, rows: None };
+    pick(schema, &columns.iter().map(whole).collect::<Vec<_>>(), rows)
+}
+
+/// As [`gather`], of the picked rows of each column; they are `rows` rows each.
+pub fn pick(schema: &Schema, columns: &[Picked<'_>], rows: usize) -> Block {
     debug_assert_eq!(columns.len(), schema.len());
     let layout = schema.layout();
     let mut out = Block {
@@ -25,34 +39,58 @@ pub fn gather(schema: &Schema, columns: &[Column<'_>], rows: usize) -> Block {
         list_offsets: Vec::with_capacity(layout.lists * (rows + 1)),
         validity: Vec::with_capacity(layout.nullables * rows.div_ceil(8)),
     };
-    for (column, target) in columns.iter().zip(schema.slots()) {
+    for (Picked { column, rows: pick }, target) in columns.iter().zip(schema.slots()) {
         if !target.many {
-            let from = column.slot.index * rows;
-            out.append(column.block, column.slot.pool, from, from + rows);
+            let from = column.slot.index * column.block.rows;
+            match pick {
+                None => out.append(column.block, column.slot.pool, from, from + rows),
+                Some(pick) => pick.iter().for_each(|&row| {
+                    let at = from + row as usize;
+                    out.append(column.block, column.slot.pool, at, at + 1);
+                }),
+            }
         }
         if target.validity.is_some() {
-            match column.block.validity_bits(column.slot) {
-                Some(bits) => out.validity.extend_from_slice(bits),
-                None => out
+            match (column.block.validity_bits(column.slot), pick) {
+                (Some(bits), None) => out.validity.extend_from_slice(bits),
+                (Some(_), Some(pick)) => {
+                    let start = out.validity.len();
+                    out.validity.resize(start + rows.div_ceil(8), 0);
+                    for (at, &row) in pick.iter().enumerate() {
+                        if column.block.is_valid(column.slot, row as usize) {
+                            out.validity[start + at / 8] |= 1 << (at % 8);
+                        }
+                    }
+                }
+                (None, _) => out
                     .validity
                     .extend((0..rows.div_ceil(8)).map(|byte| all_valid(rows, byte))),
             }
         }
     }
-    for (column, target) in columns
+    for (Picked { column, rows: pick }, target) in columns
         .iter()
         .zip(schema.slots())
         .filter(|(_, target)| target.many)
     {
-        let offsets = column.block.offsets(column.slot);
-        let (first, last) = (offsets[0] as usize, offsets[rows] as usize);
         let start = out.pool_len(target.pool);
-        out.append(column.block, target.pool, first, last);
-        out.list_offsets.extend(
-            offsets
-                .iter()
-                .map(|&offset| (offset as usize - first + start) as u32),
-        );
+        let Some(pick) = pick else {
+            let offsets = column.block.offsets(column.slot);
+            let (first, last) = (offsets[0] as usize, offsets[rows] as usize);
+            out.append(column.block, target.pool, first, last);
+            out.list_offsets.extend(
+                offsets
+                    .iter()
+                    .map(|&offset| (offset as usize - first + start) as u32),
+            );
+            continue;
+        };
+        out.list_offsets.push(start as u32);
+        for &row in *pick {
+            let items = column.block.items(column.slot, row as usize);
+            out.append(column.block, target.pool, items.start, items.end);
+            out.list_offsets.push(out.pool_len(target.pool) as u32);
+        }
     }
     out
 }

@@ -15,6 +15,7 @@ pub(crate) fn schema(columns: &[(&str, &str, bool)]) -> Schema {
         doc: String::new(),
         minimum: None,
         maximum: None,
+        default: None,
     };
     Schema::new(columns.iter().map(field).collect())
 }

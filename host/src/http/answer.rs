@@ -1,74 +1,237 @@
 //! The answer as JSON, written straight out.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::problem::named;
+use super::Problem;
+use crate::block::Rows;
+use crate::error::Error;
+use crate::join::join;
 use crate::model::{Matrix, Values};
 use crate::offline::json::write_row;
-use crate::score::Scored;
-use crate::service::Service;
+use crate::score::{Outcome, Scored};
+use crate::service::{DeclaredAnswer, Output, Place, Service};
 
-/// One result a row, in order. A number that JSON cannot say (NaN, infinity) is null.
-pub fn encode(service: &Service, request_id: Uuid, scored: &Scored, features: bool) -> Vec<u8> {
-    let plan = &service.plan;
-    let rows = scored.vector.rows();
-    let mut out = Vec::with_capacity(service.preamble.len() + 128 + rows * 256);
-    let _ = write!(
-        out,
-        "{{\"request_id\":\"{request_id}\",{},\"results\":[",
-        service.preamble
-    );
-    for row in 0..rows {
-        if row > 0 {
+/// What is to be told, and to what length.
+pub struct Answer<'a> {
+    pub service: &'a Service,
+    pub scored: &'a Scored,
+    pub features: bool,
+    /// The best rows only, so many, best first.
+    pub top_k: Option<usize>,
+    pub timings: Option<Timings>,
+}
+
+/// What is known of the time beside what each step took.
+pub struct Timings {
+    pub decode: Duration,
+    /// From the body to the answer, without writing it.
+    pub total: Duration,
+}
+
+impl Answer<'_> {
+    /// One result a row, in order. A number that JSON cannot say (NaN, infinity) is null.
+    pub fn encode(&self, request_id: Uuid) -> Vec<u8> {
+        let preamble = &self.service.preamble;
+        let mut out = Vec::with_capacity(preamble.len() + 128 + self.scored.total * 256);
+        let _ = write!(
+            out,
+            "{{\"request_id\":\"{request_id}\",{preamble},\"results\":["
+        );
+        match self.top_k {
+            None => {
+                for row in 0..self.scored.total {
+                    self.separate(row, &mut out);
+                    self.result(row, None, &mut out);
+                }
+            }
+            Some(count) => {
+                for (at, row) in self.best(count).into_iter().enumerate() {
+                    self.separate(at, &mut out);
+                    self.result(row, Some(row as u64), &mut out);
+                }
+            }
+        }
+        out.push(b']');
+        if let Some(timings) = &self.timings {
+            self.write_timings(timings, &mut out);
+        }
+        out.push(b'}');
+        out
+    }
+
+    fn separate(&self, at: usize, out: &mut Vec<u8>) {
+        if at > 0 {
             out.push(b',');
         }
+    }
+
+    /// The rows of the highest scores, highest first; of equal ones the first. Rows without a score come last.
+    fn best(&self, count: usize) -> Vec<usize> {
+        let plan = &self.service.plan;
+        let score = |row| self.scored.score(plan, row).filter(|score| !score.is_nan());
+        let mut rows: Vec<(usize, Option<f64>)> = (0..self.scored.total)
+            .map(|row| (row, score(row)))
+            .collect();
+        rows.sort_by(|(_, a), (_, b)| match (a, b) {
+            (Some(a), Some(b)) => b.total_cmp(a),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        });
+        rows.truncate(count);
+        rows.into_iter().map(|(row, _)| row).collect()
+    }
+
+    /// The result of a row, with its number where it is told.
+    pub fn result(&self, row: usize, number: Option<u64>, out: &mut Vec<u8>) {
+        let (plan, scored) = (&self.service.plan, self.scored);
         out.push(b'{');
-        if let Some(refusal) = &scored.refusals[row] {
-            let error = serde_json::json!({
-                "type": "urn:tidemill:problem:row-refused",
-                "title": "A transform refused the row",
-                "detail": format!("{} refused the row: {}", refusal.transform, refusal.message),
-                "transform": named(&refusal.transform),
-                "message": refusal.message,
-            });
-            let _ = write!(out, "\"error\":{error},");
+        if let Some(number) = number {
+            let _ = write!(out, "\"row\":{number},");
         }
-        if let Some(planned) = &plan.model
-            && !scored.outputs.is_empty()
-        {
+        let outcome = &scored.outcomes[row];
+        match outcome {
+            Outcome::Answered => {}
+            Outcome::Closed => out.extend_from_slice(b"\"gate\":\"closed\","),
+            Outcome::Refused(refusal) => {
+                let error = Problem::from(Error::Rejected {
+                    transform: refusal.transform.clone(),
+                    row,
+                    message: refusal.message.clone(),
+                });
+                let _ = write!(out, "\"error\":{},", error.body());
+            }
+            Outcome::Failed(error) => {
+                let error = Problem::from(Error::clone(error));
+                let _ = write!(out, "\"error\":{},", error.body());
+            }
+            Outcome::Fallback(error) => {
+                let error = Problem::from(Error::clone(error));
+                let _ = write!(out, "\"fallback\":{},", error.body());
+            }
+        }
+        let answered = matches!(outcome, Outcome::Answered);
+        let declared = scored.declared(plan, row);
+        // What was asked for may be the features alone; then neither model nor score has run.
+        let scores = !scored.outputs.is_empty() || declared.is_some() || plan.model.is_none();
+        if plan.score.is_some() && scores {
             out.extend_from_slice(b"\"score\":");
-            write_number(&mut out, scored.scores[row]);
-            out.extend_from_slice(b",\"outputs\":");
+            write_number(out, scored.score(plan, row));
+            out.push(b',');
+        }
+        if let (Some(planned), false) = (&plan.model, scored.outputs.is_empty()) {
+            out.extend_from_slice(b"\"outputs\":");
             let tensors = planned.model.engine.outputs();
-            match scored.refusals[row] {
-                None => write_outputs(&mut out, tensors, &scored.outputs, row),
-                Some(_) => out.extend_from_slice(b"null"),
+            match scored.vector.rows.find(row).filter(|_| answered) {
+                Some(at) => write_outputs(out, tensors, &scored.outputs, at),
+                None => out.extend_from_slice(b"null"),
             }
             out.push(b',');
         }
-        if features {
+        if let Some(output) = &plan.output {
+            self.write_output(row, output, declared, out);
+        }
+        if self.features {
             out.extend_from_slice(b"\"features\":");
-            match scored.refusals[row] {
-                None => write_row(&scored.vector, &plan.vector.schema, row, &mut out),
-                Some(_) => out.extend_from_slice(b"null"),
+            match scored.vector.rows.find(row).filter(|_| answered) {
+                Some(at) => write_row(&scored.vector.block, &plan.vector.schema, at, out),
+                None => out.extend_from_slice(b"null"),
             }
             out.push(b',');
         }
         out.extend_from_slice(b"\"lookups\":{");
-        for (at, ((step, _), looked)) in plan.lookups().zip(&scored.lookups).enumerate() {
-            if at > 0 {
+        let mut first = true;
+        for (at, step) in plan.lookups() {
+            let Some(looked) = &scored.lookups[at] else {
+                continue;
+            };
+            let Some(place) = looked.rows.find(row) else {
+                continue;
+            };
+            if !std::mem::take(&mut first) {
                 out.push(b',');
             }
-            write_text(&mut out, &step.alias);
-            let _ = write!(out, ":\"{}\"", looked.statuses[row].as_str());
+            write_text(out, &step.alias);
+            let _ = write!(out, ":\"{}\"", looked.statuses[place].as_str());
         }
-        out.extend_from_slice(b"}}");
+        out.push(b'}');
+        self.write_defaulted(row, out);
+        out.push(b'}');
     }
-    out.extend_from_slice(b"]}");
-    out
+
+    /// The fields that the service declares for its answers.
+    fn write_output(
+        &self,
+        row: usize,
+        output: &Output,
+        declared: Option<&DeclaredAnswer>,
+        out: &mut Vec<u8>,
+    ) {
+        let scored = self.scored;
+        let is_there = |place: &Place| scored.sources[place.source].rows.find(row).is_some();
+        let answered = matches!(scored.outcomes[row], Outcome::Answered);
+        let computed = (answered && output.places.iter().all(is_there)).then(|| {
+            let (this, total) = (Rows::Some([row as u32].into()), scored.total);
+            join(
+                &output.schema,
+                &output.places,
+                &scored.sources,
+                &this,
+                total,
+            )
+        });
+        let block = match (
+            &computed,
+            declared.and_then(|answer| answer.output.as_ref()),
+        ) {
+            (Some(block), _) => block,
+            (None, Some(block)) => block,
+            // Features were asked for, or the row has an error.
+            (None, None) => return,
+        };
+        out.extend_from_slice(b"\"output\":");
+        write_row(block, &output.schema, 0, out);
+        out.push(b',');
+    }
+
+    /// The transforms that failed for the row and whose defaults stand in.
+    fn write_defaulted(&self, row: usize, out: &mut Vec<u8>) {
+        let mut failed = self
+            .scored
+            .defaulted
+            .iter()
+            .filter(|(_, at, _)| *at == row)
+            .peekable();
+        if failed.peek().is_none() {
+            return;
+        }
+        out.extend_from_slice(b",\"defaulted\":{");
+        for (at, (step, _, error)) in failed.enumerate() {
+            self.separate(at, out);
+            write_text(out, &self.service.plan.steps[*step].alias);
+            out.push(b':');
+            write_text(out, &error.to_string());
+        }
+        out.push(b'}');
+    }
+
+    /// Whole microseconds.
+    fn write_timings(&self, timings: &Timings, out: &mut Vec<u8>) {
+        let _ = write!(
+            out,
+            ",\"timings\":{{\"decode_us\":{},\"steps_us\":{{",
+            timings.decode.as_micros()
+        );
+        let steps = self.service.plan.steps.iter().zip(&self.scored.took);
+        for (at, (step, took)) in steps.filter(|(_, took)| !took.is_zero()).enumerate() {
+            self.separate(at, out);
+            write_text(out, &step.alias);
+            let _ = write!(out, ":{}", took.as_micros());
+        }
+        let _ = write!(out, "}},\"total_us\":{}}}", timings.total.as_micros());
+    }
 }
 
 fn write_outputs(

@@ -144,6 +144,12 @@ impl From<Error> for Problem {
                 "The online store failed",
                 detail,
             ),
+            Error::Late { .. } => Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "late",
+                "Not there in time",
+                detail,
+            ),
             Error::Internal(_) => Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, TimestampMicrosecondType};
+use arrow_array::types::{
+    Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
 use arrow_array::{Array, RecordBatch};
 
 use super::columns::arrow_schema;
@@ -98,11 +100,18 @@ fn record(shape: &Arc<Shape>, seed: i64, rows: usize, time: i64) -> Record {
         shape: shape.clone(),
         request_id: Uuid::from_u128(seed as u128),
         time,
-        groups: builders.into_iter().map(RowsBuilder::finish).collect(),
+        role: Role::Answer,
+        micros: seed,
+        groups: builders
+            .into_iter()
+            .map(|rows| Source::all(rows.finish()))
+            .collect(),
         lookups: vec![looked(0), looked(1)],
         vector: (0..rows * shape.vector.len())
             .map(|at| at as f32 * 0.1)
             .collect(),
+        vector_rows: Rows::All,
+        outcomes: vec![Outcome::Answered; rows],
         scores: (0..rows)
             .map(|row| (row != 2).then_some(row as f64 / 7.0))
             .collect(),
@@ -117,7 +126,7 @@ fn told(record: &Record, row: usize) -> String {
     let shape = &record.shape;
     let mut out = Vec::new();
     for (group, block) in shape.groups.iter().zip(&record.groups) {
-        json::write_row(block, &group.schema, row, &mut out);
+        json::write_row(&block.block, &group.schema, row, &mut out);
     }
     let width = shape.vector.len();
     format!(
@@ -249,11 +258,15 @@ fn rows_of(shape: &Arc<Shape>, batch: &RecordBatch) -> Vec<String> {
                 shape: shape.clone(),
                 request_id: text("request_id", row).unwrap().parse().unwrap(),
                 time: micros("time", row).unwrap(),
+                role: Role::Answer,
+                micros: column("micros").as_primitive::<Int64Type>().value(row),
                 groups: shape
                     .groups
                     .iter()
                     .zip(&groups)
-                    .map(|(group, block)| block.permuted(&group.schema, &vec![row; place + 1]))
+                    .map(|(group, block)| {
+                        Source::all(block.permuted(&group.schema, &vec![row; place + 1]))
+                    })
                     .collect(),
                 lookups: shape
                     .groups
@@ -272,6 +285,8 @@ fn rows_of(shape: &Arc<Shape>, batch: &RecordBatch) -> Vec<String> {
                         .repeat(place + 1),
                     false => Vec::new(),
                 },
+                vector_rows: Rows::All,
+                outcomes: vec![Outcome::Answered; place + 1],
                 scores: at(scores.is_valid(row).then(|| scores.value(row))),
                 errors: vec![text("error", row); place + 1],
             };
@@ -387,22 +402,85 @@ fn the_columns_are_these() {
             "service_version: Int64",
             "model: Utf8?",
             "transforms: List(non-null Utf8)",
+            "role: Utf8",
+            "micros: Int64",
             "request.tailnum: Utf8?",
             "request.at: Timestamp(µs, \"UTC\")",
             "request.raw: Utf8",
             "plane.seats: Int64?",
             "plane.status: Utf8?",
-            "plane.lookup_status: Utf8",
+            "plane.lookup_status: Utf8?",
             "plane.event_time: Timestamp(µs, \"UTC\")?",
             "weather.gusts: List(non-null Float64)?",
             "weather.calm: Boolean?",
-            "weather.status: Utf8",
+            "weather.status: Utf8?",
             "weather.event_time: Timestamp(µs, \"UTC\")?",
             "delay.minutes_late: Float64?",
             "vector: List(non-null Float32)?",
             "score: Float64?",
+            "outcome: Utf8",
             "error: Utf8?",
         ]
+    );
+}
+
+#[test]
+fn what_did_not_run_for_a_row_is_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ParquetLog::open(folder.path(), settings()).unwrap();
+    let shape = shape("flight-delay", true);
+    let whole = record(&shape, 1, 4, NOON);
+    let mut part = record(&shape, 2, 4, NOON);
+    let kept: Rows = Rows::Some([1, 3].into());
+    let plane = &shape.groups[1].schema;
+    part.groups[1] = Source {
+        block: part.groups[1].block.permuted(plane, &[1, 3]),
+        rows: kept.clone(),
+    };
+    for values in [&mut part.lookups[0]] {
+        values.statuses = vec![values.statuses[1], values.statuses[3]];
+        values.event_times = vec![values.event_times[1], values.event_times[3]];
+    }
+    // The second look-up is the same for all rows; the transform did not run.
+    let weather = &shape.groups[2].schema;
+    part.groups[2] = Source {
+        block: part.groups[2].block.slice(weather, 1..2),
+        rows: Rows::Shared,
+    };
+    part.lookups[1].statuses.truncate(1);
+    part.lookups[1].event_times.truncate(1);
+    part.groups[3] = Source::default();
+    part.vector = part.vector[..2 * shape.vector.len()].to_vec();
+    part.vector_rows = kept;
+    part.outcomes[0] = Outcome::GateClosed;
+    log.offer(whole.clone());
+    log.offer(part.clone());
+    log.flush().unwrap();
+    assert_eq!((log.written(), log.failed()), (2, 0));
+
+    let files = files(folder.path());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&files[0]).unwrap()).unwrap();
+    let batch = reader.build().unwrap().next().unwrap().unwrap();
+    let column = |name: &str| batch.column_by_name(name).unwrap().slice(4, 4);
+    let valid = |name: &str| {
+        let array = column(name);
+        (0..4).map(|row| array.is_valid(row)).collect::<Vec<_>>()
+    };
+    assert_eq!(valid("plane.lookup_status"), [false, true, false, true]);
+    assert_eq!(valid("vector"), [false, true, false, true]);
+    assert_eq!(valid("delay.minutes_late"), [false; 4]);
+    assert_eq!(valid("weather.status"), [true; 4]);
+    let calm = column("weather.calm");
+    let calm = calm.as_boolean();
+    assert_eq!(
+        (0..4).map(|row| calm.value(row)).collect::<Vec<_>>(),
+        [calm.value(0); 4]
+    );
+    let outcomes = column("outcome");
+    let outcomes: Vec<_> = outcomes.as_string::<i32>().iter().flatten().collect();
+    assert_eq!(
+        outcomes,
+        ["gate_closed", "answered", "answered", "answered"]
     );
 }
 
@@ -510,6 +588,9 @@ fn a_record_that_is_not_of_its_shape_costs_only_itself() {
         |record: &mut Record| record.vector.truncate(3),
         |record: &mut Record| record.scores.truncate(1),
         |record: &mut Record| record.errors.truncate(1),
+        |record: &mut Record| record.outcomes.truncate(1),
+        |record: &mut Record| record.groups[2].rows = Rows::Shared,
+        |record: &mut Record| record.groups[1].rows = Rows::Some([1, 2].into()),
     ] {
         let mut bad = good.clone();
         spoil(&mut bad);
@@ -518,7 +599,7 @@ fn a_record_that_is_not_of_its_shape_costs_only_itself() {
     assert!(log.offer(good.clone()));
     assert_eq!(
         log.flush().unwrap_err().to_string(),
-        "the feature log could not write 6 records"
+        "the feature log could not write 9 records"
     );
     assert_eq!(read_back(folder.path()), all_told(&[good]));
 }

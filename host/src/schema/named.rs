@@ -31,6 +31,8 @@ struct Column {
     minimum: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     maximum: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<serde_json::Value>,
 }
 
 /// A column as it stands in the file: `"text"` or `{ type = "text", … }`.
@@ -43,6 +45,7 @@ pub fn serialize<S: Serializer>(schema: &Schema, serializer: S) -> Result<S::Ok,
             && field.doc.is_empty()
             && field.minimum.is_none()
             && field.maximum.is_none()
+            && field.default.is_none()
     });
     let mut map = serializer.serialize_map(Some(schema.len()))?;
     for field in schema.fields() {
@@ -55,6 +58,7 @@ pub fn serialize<S: Serializer>(schema: &Schema, serializer: S) -> Result<S::Ok,
                 doc: field.doc.clone(),
                 minimum: field.minimum,
                 maximum: field.maximum,
+                default: field.default.clone(),
             };
             map.serialize_entry(&field.name, &column)?;
         }
@@ -89,6 +93,7 @@ impl<'de> Visitor<'de> for Table {
                 doc: column.doc,
                 minimum: column.minimum,
                 maximum: column.maximum,
+                default: column.default,
             });
         }
         Ok(Schema::new(fields))
@@ -116,6 +121,7 @@ impl<'de> Deserialize<'de> for Written {
                     doc,
                     minimum,
                     maximum,
+                    default: None,
                 }))
             }
 

@@ -66,7 +66,9 @@ fn shape(plan: &Plan, pins: &Pins) -> Shape {
         schema: plan.request.clone(),
         lookup: false,
     };
-    let steps = plan.steps.iter().map(|step| Group {
+    // What the model gives is in the score.
+    let logged = plan.steps.iter().filter(|step| step.is_logged());
+    let steps = logged.map(|step| Group {
         name: step.alias.clone(),
         schema: step.columns.clone(),
         lookup: matches!(step.kind, StepKind::LookUp(_)),

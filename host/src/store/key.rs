@@ -37,12 +37,15 @@ pub fn append(block: &Block, parts: &[Part], row: usize, out: &mut Vec<u8>) -> b
     parts.iter().all(|part| part.append(block, row, out))
 }
 
-/// As [`encode`], where the parts lie in several blocks of as many rows.
-pub fn encode_across(parts: &[(&Block, Part)], row: usize, out: &mut Vec<u8>) -> bool {
+/// As [`encode`], where the parts lie in several blocks: of each its block, itself, and which row of the block.
+pub fn encode_across<'a>(
+    parts: impl IntoIterator<Item = (&'a Block, Part, usize)>,
+    out: &mut Vec<u8>,
+) -> bool {
     out.clear();
     parts
-        .iter()
-        .all(|(block, part)| part.append(block, row, out))
+        .into_iter()
+        .all(|(block, part, row)| part.append(block, row, out))
 }
 
 impl Part {
@@ -109,7 +112,8 @@ mod tests {
         assert!(encode(&block, &parts, 0, &mut out));
         let across: Vec<_> = parts.iter().map(|part| (&block, *part)).collect();
         let mut again = Vec::new();
-        assert!(encode_across(&across, 0, &mut again));
+        let across = across.iter().map(|(block, part)| (*block, *part, 0));
+        assert!(encode_across(across, &mut again));
         assert_eq!(again, out);
         assert_eq!(out, b"\x02\0\0\0ab\x01\0\0\0c\x01\0\0\0\0\0\0\0\x01");
     }

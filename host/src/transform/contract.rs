@@ -176,6 +176,7 @@ impl From<WireField> for Field {
             doc: field.doc,
             minimum: field.minimum,
             maximum: field.maximum,
+            default: None,
         }
     }
 }

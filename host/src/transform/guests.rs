@@ -63,6 +63,7 @@ pub(crate) fn field(name: &str, data_type: &str, nullable: bool) -> Field {
         doc: String::new(),
         minimum: None,
         maximum: None,
+        default: None,
     }
 }
 

@@ -38,6 +38,7 @@ pub fn read(dir: &Path) -> Result<Vec<Flight>> {
         doc: String::new(),
         minimum: None,
         maximum: None,
+        default: None,
     };
     let all = Schema::new(
         request

@@ -1,4 +1,4 @@
-//! A look-up or a transform: what it waits for, and the step it becomes.
+//! A look-up, a transform or the model: what it waits for, and the step it becomes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,15 +6,17 @@ use std::sync::Arc;
 use super::Parts;
 use super::known::Known;
 use crate::error::listed;
-use crate::schema::Schema;
+use crate::model::{self, LoadedModel};
+use crate::request::Declared;
+use crate::schema::{Field, Schema};
 use crate::service::{
-    Age, Definition, LookUp, LookUpDefinition, Step, StepKind, TransformDefinition,
+    Definition, LookUp, LookUpDefinition, OnFailure, Span, Step, StepKind, TransformDefinition,
 };
 use crate::store::{ViewRows, key};
 use crate::transform::Transform;
 use crate::view::View;
 
-/// A look-up or a transform, not yet placed.
+/// A look-up, a transform or the model, not yet placed.
 pub enum Node<'a> {
     LookUp {
         alias: &'a str,
@@ -27,12 +29,21 @@ pub enum Node<'a> {
         definition: &'a TransformDefinition,
         transform: &'a Transform,
     },
+    /// What the model gives is a step's columns as well, `model.…`: a transform after it takes them like any others.
+    Model {
+        features: &'a [String],
+        model: &'a Arc<LoadedModel>,
+    },
 }
+
+/// The name the model's outputs go by.
+const MODEL: &str = "model";
 
 impl Node<'_> {
     pub fn alias(&self) -> &str {
         match self {
             Node::LookUp { alias, .. } | Node::Transform { alias, .. } => alias,
+            Node::Model { .. } => MODEL,
         }
     }
 
@@ -41,6 +52,7 @@ impl Node<'_> {
         match self {
             Node::LookUp { view, .. } => view.looked_up(),
             Node::Transform { transform, .. } => transform.description().outputs.clone(),
+            Node::Model { model, .. } => model::columns(model.engine.outputs()),
         }
     }
 
@@ -53,6 +65,7 @@ impl Node<'_> {
         };
         match self {
             Node::LookUp { definition, .. } => !definition.key.iter().any(|name| waits_for(name)),
+            Node::Model { features, .. } => !features.iter().any(|name| waits_for(name)),
             Node::Transform {
                 alias,
                 definition,
@@ -111,18 +124,32 @@ impl Node<'_> {
                     key.push(key::Part::at(place.slot));
                     inputs.push(place);
                 }
-                let max_age = definition.max_age.map(Age::micros);
+                let max_age = definition.max_age.map(Span::micros);
+                let default = declared(&columns, &definition.default).map_err(here)?;
+                let columns = match &default {
+                    None => columns,
+                    Some(default) => never_null(&view.columns, &columns, default),
+                };
+                // The row of defaults lies as the columns do, of which some are never null now.
+                let default = match default {
+                    None => None,
+                    Some(_) => declared(&columns, &definition.default).map_err(here)?,
+                };
                 let lookup = LookUp {
                     view: (*view).clone(),
                     rows: (*rows).clone(),
                     key,
                     max_age,
+                    timeout: definition.timeout.map(|span| span.0),
+                    may_fail: definition.on_failure == OnFailure::Absent,
                 };
                 Ok(Step {
                     alias,
                     kind: StepKind::LookUp(lookup),
                     inputs,
                     columns,
+                    default,
+                    dated: max_age.is_some(),
                 })
             }
             Node::Transform {
@@ -165,19 +192,81 @@ impl Node<'_> {
                     }
                     inputs.push(place);
                 }
+                let default = declared(&columns, &definition.default)
+                    .and_then(|default| covers(&columns, default))
+                    .map_err(|reason| format!("transform \"{alias}\": {reason}"))?;
                 Ok(Step {
                     alias,
                     kind: StepKind::Transform((*transform).clone()),
                     inputs,
                     columns,
+                    default,
+                    dated: false,
+                })
+            }
+            Node::Model { features, model } => {
+                let vector = super::vector(features, known)?;
+                model.check_features(&vector.schema)?;
+                Ok(Step {
+                    alias,
+                    kind: StepKind::Model((*model).clone()),
+                    inputs: vector.places,
+                    columns,
+                    default: None,
+                    dated: false,
                 })
             }
         }
     }
 }
 
-/// The look-ups and transforms of a definition, in its order.
-pub fn nodes<'a>(definition: &'a Definition, parts: &'a Parts) -> Result<Vec<Node<'a>>, String> {
+fn declared(
+    columns: &Schema,
+    values: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Option<Declared>, String> {
+    if values.is_empty() {
+        return Ok(None);
+    }
+    Declared::read(columns, values).map(Some)
+}
+
+/// A looked-up column that the view never holds null, and that has a default, is never null.
+fn never_null(view: &Schema, columns: &Schema, default: &Declared) -> Schema {
+    let fields = columns
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(at, field)| Field {
+            nullable: view.field(at).nullable || !default.covered[at],
+            ..field.clone()
+        });
+    Schema::new(fields.collect())
+}
+
+/// Defaults for a transform's outputs stand for a whole row: those that are never null are all there.
+fn covers(columns: &Schema, default: Option<Declared>) -> Result<Option<Declared>, String> {
+    let Some(declared) = &default else {
+        return Ok(None);
+    };
+    let fields = columns.fields().iter().zip(&declared.covered);
+    match fields
+        .into_iter()
+        .find(|(field, covered)| !field.nullable && !**covered)
+    {
+        Some((field, _)) => Err(format!(
+            "output \"{}\" is never null and has no default beside the others; give it one",
+            field.name
+        )),
+        None => Ok(default),
+    }
+}
+
+/// The look-ups, transforms and model of a definition, in its order.
+pub fn nodes<'a>(
+    definition: &'a Definition,
+    parts: &'a Parts,
+    features: Option<&'a [String]>,
+) -> Result<Vec<Node<'a>>, String> {
     let lookups = definition
         .lookups
         .iter()
@@ -201,7 +290,11 @@ pub fn nodes<'a>(definition: &'a Definition, parts: &'a Parts) -> Result<Vec<Nod
                 definition,
                 transform,
             });
-    let nodes: Vec<Node> = lookups.chain(transforms).collect();
+    let model = parts.model.iter().map(|model| Node::Model {
+        features: features.unwrap_or_default(),
+        model,
+    });
+    let nodes: Vec<Node> = lookups.chain(transforms).chain(model).collect();
     let mut seen = BTreeSet::new();
     for node in &nodes {
         if node.alias().is_empty() || node.alias().contains('.') {
@@ -212,7 +305,7 @@ pub fn nodes<'a>(definition: &'a Definition, parts: &'a Parts) -> Result<Vec<Nod
         }
         if !seen.insert(node.alias()) {
             return Err(format!(
-                "two look-ups or transforms are named \"{}\"; give one another name with `as`",
+                "two look-ups, transforms or models are named \"{}\"; give one another name with `as`",
                 node.alias()
             ));
         }

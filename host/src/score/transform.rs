@@ -1,0 +1,126 @@
+//! Calling a transform for the rows of a request.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Outcome, Refusal, Run};
+use crate::block::{Block, Rows, Source};
+use crate::error::{Error, Result};
+use crate::join::join;
+use crate::transform::{Answer, Transform};
+
+/// How many failing rows of a call are told from their neighbours. Each costs some calls more; with so many the rest
+/// counts as failing too.
+const APART: usize = 16;
+
+/// A call's rows in parts, in order: what was answered, or of rows that failed why.
+type Parts = Vec<(Range<usize>, Result<Answer, Arc<Error>>)>;
+
+impl Run<'_> {
+    pub(super) fn transform(&mut self, at: usize, transform: &Transform) -> Result<()> {
+        let (step, total) = (&self.plan.steps[at], self.scored.total);
+        let rows = self.rows_of(at);
+        let inputs = &transform.description().inputs;
+        let block = join(inputs, &step.inputs, &self.scored.sources, &rows, total);
+        let metrics = &self.service.metrics.steps[at];
+
+        let parts = match transform.call(&block) {
+            Ok(answer) => vec![(0..block.rows(), Ok(answer))],
+            Err(error @ Error::Transform { .. }) => apart(transform, &block, error),
+            Err(error) => return Err(error),
+        };
+        let mut settled = Vec::new();
+        let mut blocks = Vec::with_capacity(parts.len());
+        for (range, part) in parts {
+            match part {
+                Ok(answer) => {
+                    metrics.called(&answer);
+                    for refusal in answer.refusals {
+                        let refused = Outcome::Refused(Refusal {
+                            transform: transform.name().clone(),
+                            message: refusal.message,
+                        });
+                        settled.push((range.start + refusal.row, refused));
+                    }
+                    blocks.push(answer.rows);
+                }
+                Err(error) => {
+                    metrics.failed(range.len());
+                    match &step.default {
+                        Some(default) => {
+                            blocks.push(default.row.repeated(&step.columns, range.len()))
+                        }
+                        None => blocks.push(Block::nulls(&step.columns, range.len())),
+                    }
+                    for place in range {
+                        match &step.default {
+                            Some(_) => {
+                                let originals = originals(&rows, place, total);
+                                let error = |row| (at, row, error.clone());
+                                self.scored.defaulted.extend(originals.map(error));
+                            }
+                            None => settled.push((place, Outcome::Failed(error.clone()))),
+                        }
+                    }
+                }
+            }
+        }
+        let block = match blocks.len() {
+            1 => blocks.swap_remove(0),
+            _ => Block::concat(&step.columns, &blocks),
+        };
+        self.scored.sources[at + 1] = Source {
+            block,
+            rows: rows.clone(),
+        };
+        let settled = settled.into_iter().flat_map(|(place, outcome)| {
+            originals(&rows, place, total).map(move |row| (row, outcome.clone()))
+        });
+        let settled: Vec<_> = settled.collect();
+        if !settled.is_empty() {
+            self.settle(settled);
+        }
+        Ok(())
+    }
+}
+
+/// The rows of the request that the held row `place` stands for.
+fn originals(rows: &Rows, place: usize, total: usize) -> Range<usize> {
+    match rows {
+        Rows::Shared => 0..total,
+        _ => rows.original(place)..rows.original(place) + 1,
+    }
+}
+
+/// Finds the rows at fault by calling for halves, for a row's answer depends on the row alone.
+fn apart(transform: &Transform, block: &Block, error: Error) -> Parts {
+    let inputs = &transform.description().inputs;
+    let mut parts = Parts::new();
+    let mut faults = 0;
+    let mut last = Arc::new(error);
+    // Ranges still to be called, the first on top; the first of all has failed whole.
+    let mut open = match block.rows() {
+        1 => return vec![(0..1, Err(last))],
+        rows => vec![rows / 2..rows, 0..rows / 2],
+    };
+    while let Some(range) = open.pop() {
+        if faults == APART {
+            parts.push((range, Err(last.clone())));
+            continue;
+        }
+        match transform.call(&block.slice(inputs, range.clone())) {
+            Ok(answer) => parts.push((range, Ok(answer))),
+            Err(error) if range.len() == 1 => {
+                faults += 1;
+                last = Arc::new(error);
+                parts.push((range, Err(last.clone())));
+            }
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                open.push(middle..range.end);
+                open.push(range.start..middle);
+            }
+        }
+    }
+    parts
+}
