@@ -137,7 +137,7 @@ fn services_that_cannot_work_are_refused_in_one_sentence() {
         (
             "as = \"leg\"",
             "as = \"delay\"",
-            "two look-ups or transforms are named \"delay\"",
+            "two look-ups, transforms or models are named \"delay\"",
         ),
         (
             "as = \"leg\"",

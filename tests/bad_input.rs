@@ -334,9 +334,14 @@ fn duplicate_keys() {
         &invalid("inputs.carrier", "given twice"),
     );
     let twice = format!("{{\"inputs\":{0},\"inputs\":{0}}}", flight());
+    score_refused(twice, &invalid("inputs", "given twice"));
+    let both = format!("{{\"inputs\":{0},\"rows\":[{0}]}}", flight());
     score_refused(
-        twice,
-        &invalid("inputs", "give \"inputs\" or \"rows\", once"),
+        both,
+        &invalid(
+            "rows",
+            "give \"inputs\", or \"rows\" with or without \"shared\"",
+        ),
     );
 }
 
@@ -350,7 +355,10 @@ fn an_unknown_field() {
     );
     score_refused(
         "{\"input\":{}}",
-        &invalid("input", "no such field; there are inputs, rows, features"),
+        &invalid(
+            "input",
+            "no such field; there are inputs, rows, shared, features, timings, top_k",
+        ),
     );
 }
 

@@ -88,6 +88,6 @@ fn a_refused_row_fails_alone() {
 fn a_service_without_a_model_has_no_score() {
     let answer = cards().post("/v1/services/card-features/score", "{}");
     assert_eq!(answer.status, 400);
-    let detail = "service \"card-features\": it has no model; ask for its /features (tidemill score --features-only)";
+    let detail = "service \"card-features\": it has no model and no [output]; ask for its /features (tidemill score --features-only)";
     assert_eq!(answer.json["detail"], json!(detail));
 }

@@ -22,6 +22,15 @@ pub struct App {
 impl App {
     /// Opens what is kept in the data folder. Whatever can fail fails here, before anything listens.
     pub fn open(config: Config) -> Result<App> {
+        App::open_with(config, |store| store)
+    }
+
+    /// As [`App::open`], with another online store, or another one around the configured one.
+    pub fn open_with(
+        config: Config,
+        store: impl FnOnce(Arc<dyn OnlineStore>) -> Arc<dyn OnlineStore>,
+    ) -> Result<App> {
+        let around = store;
         let dir = &config.data_dir;
         std::fs::create_dir_all(dir).map_err(|error| {
             Error::Internal(format!(
@@ -47,6 +56,7 @@ impl App {
             0 => store,
             threads => Arc::new(ThreadedStore::new(store, threads)),
         };
+        let store = around(store);
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;
         let log: Option<Box<dyn FeatureLog>> = match config.log.enabled {

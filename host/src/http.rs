@@ -70,6 +70,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/services", get(services::list).post(services::register))
         .route("/v1/services/{id}", get(services::show))
+        .route("/v1/services/{id}/plan", get(services::plan))
         .route("/v1/services/{id}/score", post(score::score))
         .route("/v1/services/{id}/features", post(score::features))
         .route(

@@ -54,6 +54,11 @@ impl Client {
         self.answer(response)
     }
 
+    /// The text of a good answer, unread.
+    pub fn get_raw(&self, path: &str) -> Result<Vec<u8>> {
+        self.text(self.agent.get(self.url(path)).call())
+    }
+
     /// Posts bytes and reads the JSON that comes back.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
         let response = self

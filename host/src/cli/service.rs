@@ -25,11 +25,28 @@ pub enum Service {
         #[command(flatten)]
         server: ServerArg,
     },
+    /// Print a service's plan: what runs at the same time, what waits for what, the longest chain.
+    Plan {
+        /// `name`, `name@3` or `name@alias`.
+        id: String,
+        #[arg(long, value_enum, default_value = "text")]
+        format: PlanFormat,
+        #[command(flatten)]
+        server: ServerArg,
+    },
     /// List services.
     List {
         #[command(flatten)]
         server: ServerArg,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum PlanFormat {
+    Text,
+    /// A Mermaid graph, for documents.
+    Mermaid,
+    Json,
 }
 
 impl Service {
@@ -79,6 +96,18 @@ impl Service {
                 print!("\n{table}");
                 let definition: Definition = serde_json::from_value(shown["definition"].clone())?;
                 println!("\n{}", toml::to_string(&definition)?);
+            }
+            Service::Plan { id, format, server } => {
+                let format = match format {
+                    PlanFormat::Text => "text",
+                    PlanFormat::Mermaid => "mermaid",
+                    PlanFormat::Json => "json",
+                };
+                let path = format!("/v1/services/{id}/plan?format={format}");
+                print!(
+                    "{}",
+                    String::from_utf8_lossy(&server.client().get_raw(&path)?)
+                );
             }
             Service::List { server } => {
                 let answer = server.client().get("/v1/services")?;

@@ -2,13 +2,17 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::transforms::status;
 use super::{Problem, Shared, body};
 use crate::error::{Error, Result};
+use crate::service::graph::Graph;
 use crate::service::{Definition, Service};
 
 /// The body is a service file: TOML, or the same as JSON.
@@ -62,6 +66,43 @@ pub async fn show(
 ) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(shown(catalog.service_by_id(&id)?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanQuery {
+    #[serde(default)]
+    format: PlanFormat,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PlanFormat {
+    #[default]
+    Json,
+    Text,
+    Mermaid,
+}
+
+/// The steps of a service, their stages and its longest chain.
+pub async fn plan(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    query: Result<Query<PlanQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|_| {
+        Error::invalid(
+            "format",
+            "it is none of those there are: json, text, mermaid",
+        )
+    })?;
+    let catalog = shared.app.registry.catalog();
+    let graph = Graph::of(&catalog.service_by_id(&id)?.plan);
+    Ok(match query.format {
+        PlanFormat::Json => Json(graph).into_response(),
+        PlanFormat::Text => graph.to_text().into_response(),
+        PlanFormat::Mermaid => graph.to_mermaid().into_response(),
+    })
 }
 
 fn shown(service: &Service) -> Value {
