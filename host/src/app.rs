@@ -48,9 +48,10 @@ impl App {
                     dir.display()
                 ))
             })?;
+        let history = config.store.history.map(|span| span.0);
         let store: Arc<dyn OnlineStore> = match config.store.kind {
-            StoreKind::Sled => Arc::new(SledStore::open(&db)),
-            StoreKind::Memory => Arc::new(MemoryStore::new()),
+            StoreKind::Sled => Arc::new(SledStore::with_history(&db, history)),
+            StoreKind::Memory => Arc::new(MemoryStore::with_history(history)),
         };
         let store: Arc<dyn OnlineStore> = match config.store.read_threads {
             0 => store,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::log;
+use crate::span::Span;
 use crate::transform::Limits;
 
 /// The whole configuration. `tidemill serve --print-config` shows it with every default.
@@ -47,6 +48,9 @@ pub struct Store {
     /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; 0 reads on the
     /// request's own thread, which is faster where the disk is.
     pub read_threads: usize,
+    /// How long the rows of a view are kept behind the newest, such as "90d", for training sets and audits; absent: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Rows of a view in and out, as JSON.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::error::{Error, Result, listed};
 use crate::offline::json::write_row;
 use crate::request;
 use crate::schema::{DataType, Scalar};
-use crate::store::{OnlineStore, Status, Written, key, put_block, row};
+use crate::store::{AsOf, OnlineStore, Status, Written, key, put_block, row};
 use crate::view::View;
 
 /// Writes NDJSON, a row a line; empty lines are passed over. All lines are read before the first row is written.
@@ -26,13 +27,23 @@ pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Writt
             "no rows; send one JSON object a line",
         ));
     }
-    let arrival = jiff::Timestamp::now().as_microsecond();
     put_block(
         view,
         store.view(&view.name)?.as_ref(),
         &rows.finish(),
-        arrival,
+        arrival(),
     )
+}
+
+/// Now, in µs, but later than whatever has come before, also where the clock is set back.
+fn arrival() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
+    let now = jiff::Timestamp::now().as_microsecond();
+    let last = LAST.fetch_max(now, Ordering::Relaxed);
+    match last < now {
+        true => now,
+        false => LAST.fetch_add(1, Ordering::Relaxed) + 1,
+    }
 }
 
 /// The newest row of a key given as text, column by column, and its times; or that there is none.
@@ -69,13 +80,15 @@ pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>)
     key::encode(&block, &parts, 0, &mut bytes);
 
     let mut found = None;
-    store.view(&view.name)?.get(&bytes, &mut |bytes| {
-        let mut rows = RowsBuilder::new(&view.columns);
-        found = Some(
-            row::decode(&view.columns, bytes, &view.columns, &mut rows)
-                .map(|times| (times, rows.finish())),
-        );
-    })?;
+    store
+        .view(&view.name)?
+        .get(&bytes, AsOf::NEWEST, &mut |bytes| {
+            let mut rows = RowsBuilder::new(&view.columns);
+            found = Some(
+                row::decode(&view.columns, bytes, &view.columns, &mut rows)
+                    .map(|times| (times, rows.finish())),
+            );
+        })?;
     let Some(found) = found else {
         return Ok(json!({ "view": view.name, "status": Status::NotFound, "row": null }));
     };

@@ -42,6 +42,7 @@ pub mod request;
 pub mod schema;
 pub mod score;
 pub mod service;
+pub mod span;
 pub mod store;
 pub mod transform;
 pub mod view;

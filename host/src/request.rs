@@ -36,6 +36,8 @@ pub struct Request {
     pub rows: Block,
     /// A flag a field: whether it was given once, for all rows.
     pub shared: Option<Vec<bool>>,
+    /// Of each row, when it was asked (µs): nothing that arrived later is looked up. None: now.
+    pub arrivals: Option<Vec<i64>>,
     pub wishes: Wishes,
 }
 
@@ -241,6 +243,7 @@ impl<'s> State<'s> {
             return Ok(Request {
                 rows,
                 shared: None,
+                arrivals: None,
                 wishes,
             });
         };
@@ -257,6 +260,7 @@ impl<'s> State<'s> {
         Ok(Request {
             rows,
             shared: Some(shared.given),
+            arrivals: None,
             wishes,
         })
     }

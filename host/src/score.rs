@@ -71,6 +71,8 @@ struct Run<'a> {
     deadline: Option<Instant>,
     /// Of each request field, whether it is the same for all rows.
     shared: Option<Vec<bool>>,
+    /// Of each row, when it was asked (µs), where that is not now.
+    arrivals: Option<Vec<i64>>,
     /// Rows whose answer is still to be found.
     live: Rows,
     /// Of each step.
@@ -90,6 +92,7 @@ impl<'a> Run<'a> {
             arrived,
             deadline: plan.deadline.map(|budget| arrived.instant + budget),
             shared: request.shared,
+            arrivals: request.arrivals,
             live: Rows::All,
             begun: vec![false; plan.steps.len()],
             done: vec![false; plan.steps.len()],

@@ -12,14 +12,13 @@ pub use ready::{Pin, Pins, Service};
 pub use resolve::{Parts, resolve};
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::schema::Schema;
+use crate::span::Span;
 
 /// A service file: TOML on disk, JSON over HTTP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,10 +156,6 @@ pub struct ModelDefinition {
     pub uses: String,
 }
 
-/// A span of time such as `90s`, `15m`, `3h` or `2d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
 impl Definition {
     /// Reads a service file.
     pub fn from_toml(text: &str) -> Result<Definition> {
@@ -172,61 +167,5 @@ impl Definition {
     pub fn from_json(bytes: &[u8]) -> Result<Definition> {
         serde_json::from_slice(bytes)
             .map_err(|error| Error::refused("the service", error.to_string()))
-    }
-}
-
-impl Span {
-    pub fn micros(self) -> i64 {
-        i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        for (unit, size) in [
-            ("d", 86_400_000),
-            ("h", 3_600_000),
-            ("m", 60_000),
-            ("s", 1_000),
-        ] {
-            if millis != 0 && millis.is_multiple_of(size) {
-                return write!(f, "{}{unit}", millis / size);
-            }
-        }
-        write!(f, "{millis}ms")
-    }
-}
-
-impl Serialize for Span {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let split = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let unit = match &text[split..] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => 0,
-        };
-        match text[..split]
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(unit))
-        {
-            Some(millis) if unit != 0 => Ok(Span(Duration::from_millis(millis))),
-            _ => Err(serde::de::Error::custom(format!(
-                "\"{text}\" is no span of time such as 500ms, 90s, 15m, 3h or 2d"
-            ))),
-        }
     }
 }

@@ -9,7 +9,7 @@ use super::{RESERVE, Run};
 use crate::block::{Block, Rows, RowsBuilder, Source};
 use crate::error::{Error, Result};
 use crate::service::{LookUp, Step};
-use crate::store::{Status, key, row};
+use crate::store::{AsOf, Read, Status, key, row};
 
 /// What a look-up found.
 #[derive(Clone, Debug, Default)]
@@ -47,10 +47,11 @@ impl Run<'_> {
                 continue;
             }
             let asked = self.asked(rows.original(place));
+            let as_of = self.as_of(lookup, rows.original(place));
             let mut outcome = Ok(());
-            let there = lookup
-                .rows
-                .get(&bytes, &mut |found| outcome = reading.found(found, asked));
+            let there = lookup.rows.get(&bytes, as_of, &mut |found| {
+                outcome = reading.found(found, asked);
+            });
             match there.and_then(|there| outcome.map(|()| there)) {
                 Ok(true) => {}
                 Ok(false) => reading.absent(Status::NotFound, None),
@@ -65,20 +66,20 @@ impl Run<'_> {
     /// Sets off a look-up in a store that waits: one round trip, whatever the number of rows.
     pub(super) fn ask(&self, at: usize, lookup: &LookUp) -> Arriving {
         let rows = self.rows_of(at);
-        let mut keys: Vec<Vec<u8>> = Vec::new();
-        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut reads: Vec<Read> = Vec::new();
+        let mut known: HashMap<Read, usize> = HashMap::new();
         let mut bytes = Vec::new();
         let places = (0..rows.len(self.scored.total))
             .map(|place| {
                 if !self.key(at, lookup, rows.original(place), &mut bytes) {
                     return None;
                 }
-                if let Some(&place) = known.get(&bytes) {
-                    return Some(place);
-                }
-                known.insert(bytes.clone(), keys.len());
-                keys.push(bytes.clone());
-                Some(keys.len() - 1)
+                let read = (bytes.clone(), self.as_of(lookup, rows.original(place)));
+                let place = *known.entry(read).or_insert_with_key(|read| {
+                    reads.push(read.clone());
+                    reads.len() - 1
+                });
+                Some(place)
             })
             .collect();
         let asked = Instant::now();
@@ -92,9 +93,9 @@ impl Run<'_> {
         let view = lookup.rows.clone();
         Box::pin(async move {
             let fetch = async {
-                match keys.is_empty() {
+                match reads.is_empty() {
                     true => Ok(Vec::new()),
-                    false => view.fetch(keys).await,
+                    false => view.fetch(reads).await,
                 }
             };
             let fetched = match until {
@@ -196,6 +197,18 @@ impl Run<'_> {
         key::encode_across(parts, out)
     }
 
+    /// Which of the rows of a key a row of the request means. A view whose rows have no event time of their own has no
+    /// past to speak of: what had arrived counts.
+    fn as_of(&self, lookup: &LookUp, row: usize) -> AsOf {
+        AsOf {
+            event: match lookup.view.event_time {
+                Some(_) => self.asked(row),
+                None => i64::MAX,
+            },
+            arrival: self.arrivals.as_ref().map_or(i64::MAX, |all| all[row]),
+        }
+    }
+
     /// The time that the age of a row of a view is measured against.
     fn asked(&self, row: usize) -> i64 {
         match self.plan.event_time {
@@ -226,7 +239,6 @@ impl<'a> Reading<'a> {
     /// Takes a stored row, for a request of the time `asked`.
     fn found(&mut self, found: &[u8], asked: i64) -> Result<()> {
         let times = row::times(found)?;
-        // A row from after the event counts as new: it was there when the request came.
         let limit = self.lookup.max_age;
         if limit.is_some_and(|limit| asked.saturating_sub(times.event) > limit) {
             self.absent(Status::OutsideMaxAge, Some(times.event));

@@ -1,31 +1,39 @@
 //! Views in memory: for tests, and for a server whose views are loaded anew at each start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{OnlineStore, ViewRows, Write, Written, stamped, unstamped};
+use super::{AsOf, OnlineStore, ViewRows, Write, Written};
 use crate::error::Result;
 
 /// Keeps nothing beyond its own life.
 #[derive(Default)]
 pub struct MemoryStore {
     views: Mutex<HashMap<String, Arc<MemoryRows>>>,
+    history: Option<Duration>,
 }
 
 struct MemoryRows {
     name: String,
-    /// By key.
-    rows: RwLock<HashMap<Box<[u8]>, Value>>,
+    history: Option<Duration>,
+    /// By key; of each key by event and arrival, the later of equals behind the earlier.
+    rows: RwLock<HashMap<Box<[u8]>, BTreeMap<(i64, i64, u32), Box<[u8]>>>>,
 }
-
-/// A stamped row.
-type Value = Box<[u8]>;
 
 impl MemoryStore {
     pub fn new() -> MemoryStore {
         MemoryStore::default()
+    }
+
+    /// Forgets rows that are older than `history`, but for the newest of them.
+    pub fn with_history(history: Option<Duration>) -> MemoryStore {
+        MemoryStore {
+            history,
+            ..MemoryStore::default()
+        }
     }
 }
 
@@ -35,6 +43,7 @@ impl OnlineStore for MemoryStore {
         let rows = views.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(MemoryRows {
                 name: name.to_owned(),
+                history: self.history,
                 rows: RwLock::default(),
             })
         });
@@ -51,27 +60,40 @@ impl ViewRows for MemoryRows {
         &self.name
     }
 
-    fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool> {
+    fn get(&self, key: &[u8], as_of: AsOf, found: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let rows = self.rows.read();
-        let Some(value) = rows.get(key) else {
+        let Some(rows) = rows.get(key) else {
             return Ok(false);
         };
-        found(unstamped(value)?.1);
-        Ok(true)
+        let row = rows
+            .range(..=(as_of.event, i64::MAX, u32::MAX))
+            .rev()
+            .find(|((_, arrival, _), _)| *arrival <= as_of.arrival);
+        match row {
+            Some((_, row)) => {
+                found(row);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
     }
 
     fn put(&self, writes: &[Write<'_>]) -> Result<Written> {
         let mut written = Written::default();
-        let mut value = Vec::new();
         let mut rows = self.rows.write();
-        for write in writes {
-            match rows.get(write.key) {
-                Some(old) if unstamped(old)?.0 > write.event_time => written.outdated += 1,
-                _ => {
-                    stamped(write, &mut value);
-                    rows.insert(write.key.into(), value.as_slice().into());
-                    written.stored += 1;
-                }
+        for (at, write) in writes.iter().enumerate() {
+            let rows = rows.entry(write.key.into()).or_default();
+            let newest = rows.last_key_value().map(|((event, _, _), _)| *event);
+            match newest.is_some_and(|newest| newest > write.event_time) {
+                true => written.outdated += 1,
+                false => written.stored += 1,
+            }
+            let times = (write.event_time, write.arrival, at as u32);
+            rows.insert(times, write.row.into());
+            if let Some(cutoff) = super::cutoff(self.history, write.arrival)
+                && let Some((&kept, _)) = rows.range(..(cutoff, i64::MIN, 0)).next_back()
+            {
+                *rows = rows.split_off(&kept);
             }
         }
         Ok(written)

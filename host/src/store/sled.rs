@@ -1,34 +1,53 @@
 //! Views in sled, one tree a view.
+//!
+//! Behind each key's newest row lie all its rows, under the key with event time, arrival and place in the put behind it, so
+//! that they sort as they are asked for. No key of a view is the beginning of another ([`key`](super::key)), so these are
+//! no keys of the view themselves. The newest row and its history are written in one act.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{OnlineStore, ViewRows, Write, Written, stamped, unstamped};
+use super::{AsOf, OnlineStore, ViewRows, Write, Written, cutoff, stamped, unstamped};
 use crate::error::{Error, Result};
 
 /// Views lie beside whatever else the database holds, in trees whose names begin so.
 const TREE_PREFIX: &str = "view/";
 
+/// Bytes behind a key: event time, arrival, place in the put.
+const TIMES: usize = 8 + 8 + 4;
+
+/// How many rows are written in one act: readers wait that long.
+const ACT: usize = 64;
+
 /// Keeps views in a sled database. Nobody else may write into its trees.
 pub struct SledStore {
     db: sled::Db,
+    history: Option<Duration>,
     views: Mutex<HashMap<String, Arc<SledRows>>>,
 }
 
 struct SledRows {
     name: String,
     tree: sled::Tree,
+    history: Option<Duration>,
     /// Held by whoever writes: to compare with the old row and to write the new one is one act. What it guards is the
-    /// number of entities, once somebody has asked for it: sled would walk over the whole tree each time.
+    /// number of entities, once somebody has asked for it.
     writing: Mutex<Option<u64>>,
 }
 
 impl SledStore {
     pub fn open(db: &sled::Db) -> SledStore {
+        SledStore::with_history(db, None)
+    }
+
+    /// Forgets rows that are older than `history`, but for the newest of them.
+    pub fn with_history(db: &sled::Db, history: Option<Duration>) -> SledStore {
         SledStore {
             db: db.clone(),
+            history,
             views: Mutex::default(),
         }
     }
@@ -47,6 +66,7 @@ impl OnlineStore for SledStore {
         let rows = Arc::new(SledRows {
             name: name.to_owned(),
             tree,
+            history: self.history,
             writing: Mutex::new(None),
         });
         views.insert(name.to_owned(), rows.clone());
@@ -63,42 +83,121 @@ impl ViewRows for SledRows {
         &self.name
     }
 
-    fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let Some(value) = self.tree.get(key).map_err(failed)? else {
+    fn get(&self, key: &[u8], as_of: AsOf, found: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let Some(newest) = self.tree.get(key).map_err(failed)? else {
             return Ok(false);
         };
-        found(unstamped(&value)?.1);
-        Ok(true)
+        let (times, row) = unstamped(&newest)?;
+        if times.event <= as_of.event && times.arrival <= as_of.arrival {
+            found(row);
+            return Ok(true);
+        }
+        let last = timed(key, as_of.event, i64::MAX, u32::MAX);
+        for item in self
+            .tree
+            .range(timed(key, i64::MIN, i64::MIN, 0)..=last)
+            .rev()
+        {
+            let (_, value) = item.map_err(failed)?;
+            let (times, row) = unstamped(&value)?;
+            if times.arrival <= as_of.arrival {
+                found(row);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn put(&self, writes: &[Write<'_>]) -> Result<Written> {
         let mut written = Written::default();
-        let mut value = Vec::new();
         let mut count = self.writing.lock();
-        for write in writes {
-            let old = self.tree.get(write.key).map_err(failed)?;
-            if let Some(old) = &old
-                && unstamped(old)?.0 > write.event_time
-            {
-                written.outdated += 1;
-                continue;
-            }
-            stamped(write, &mut value);
-            self.tree
-                .insert(write.key, value.as_slice())
-                .map_err(failed)?;
-            written.stored += 1;
-            if let (None, Some(count)) = (&old, count.as_mut()) {
-                *count += 1;
-            }
+        for (act, writes) in writes.chunks(ACT).enumerate() {
+            self.act(writes, act * ACT, &mut count, &mut written)?;
         }
         Ok(written)
     }
 
     fn count(&self) -> Result<u64> {
         let mut count = self.writing.lock();
-        Ok(*count.get_or_insert_with(|| self.tree.len() as u64))
+        if let Some(count) = *count {
+            return Ok(count);
+        }
+        let mut entities = 0;
+        let mut last: Option<sled::IVec> = None;
+        for item in self.tree.iter().keys() {
+            let key = item.map_err(failed)?;
+            let is_history = last
+                .as_ref()
+                .is_some_and(|last| key.len() == last.len() + TIMES && key.starts_with(last));
+            if !is_history {
+                entities += 1;
+                last = Some(key);
+            }
+        }
+        *count = Some(entities);
+        Ok(entities)
     }
+}
+
+impl SledRows {
+    /// Writes some rows of a put, of which the first is the put's `first`.
+    fn act(
+        &self,
+        writes: &[Write<'_>],
+        first: usize,
+        count: &mut Option<u64>,
+        written: &mut Written,
+    ) -> Result<()> {
+        let mut batch = sled::Batch::default();
+        // The event time of the newest row of each key, as this act will have it.
+        let mut newest: HashMap<&[u8], i64> = HashMap::new();
+        let mut value = Vec::new();
+        for (at, write) in writes.iter().enumerate() {
+            let old = match newest.get(write.key) {
+                Some(event) => Some(*event),
+                None => match self.tree.get(write.key).map_err(failed)? {
+                    Some(old) => Some(unstamped(&old)?.0.event),
+                    None => None,
+                },
+            };
+            stamped(write, &mut value);
+            let place = (first + at) as u32;
+            batch.insert(
+                timed(write.key, write.event_time, write.arrival, place),
+                value.as_slice(),
+            );
+            if old.is_some_and(|old| old > write.event_time) {
+                written.outdated += 1;
+            } else {
+                batch.insert(write.key, value.as_slice());
+                newest.insert(write.key, write.event_time);
+                written.stored += 1;
+            }
+            if let (None, Some(count)) = (old, count.as_mut()) {
+                *count += 1;
+            }
+            if let Some(cutoff) = cutoff(self.history, write.arrival) {
+                let old =
+                    timed(write.key, i64::MIN, i64::MIN, 0)..timed(write.key, cutoff, i64::MIN, 0);
+                // The newest of them is still what was then.
+                for item in self.tree.range(old).keys().rev().skip(1) {
+                    batch.remove(item.map_err(failed)?);
+                }
+            }
+        }
+        self.tree.apply_batch(batch).map_err(failed)
+    }
+}
+
+/// A key of the history; such keys of one entity sort by event, arrival and place.
+fn timed(key: &[u8], event: i64, arrival: i64, place: u32) -> Vec<u8> {
+    let ordered = |time: i64| ((time as u64) ^ (1 << 63)).to_be_bytes();
+    let mut out = Vec::with_capacity(key.len() + TIMES);
+    out.extend_from_slice(key);
+    out.extend_from_slice(&ordered(event));
+    out.extend_from_slice(&ordered(arrival));
+    out.extend_from_slice(&place.to_be_bytes());
+    out
 }
 
 fn failed(error: sled::Error) -> Error {

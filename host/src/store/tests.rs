@@ -14,7 +14,9 @@ fn temporary() -> ::sled::Db {
 
 fn read(rows: &dyn ViewRows, key: &[u8]) -> Option<Vec<u8>> {
     let mut out = None;
-    let there = rows.get(key, &mut |row| out = Some(row.to_vec())).unwrap();
+    let there = rows
+        .get(key, AsOf::NEWEST, &mut |row| out = Some(row.to_vec()))
+        .unwrap();
     assert_eq!(there, out.is_some());
     out
 }
@@ -23,6 +25,7 @@ fn write<'a>(key: &'a str, event_time: i64, row: &'a str) -> Write<'a> {
     Write {
         key: key.as_bytes(),
         event_time,
+        arrival: 0,
         row: row.as_bytes(),
     }
 }
@@ -67,19 +70,19 @@ fn conforms(store: &dyn OnlineStore) {
     // Views do not see each other; two handles of one view do.
     assert_eq!((plane.count().unwrap(), airport.count().unwrap()), (2, 0));
     let again = store.view("plane").unwrap();
-    again.put(&[write("", 0, "empty key")]).unwrap();
-    assert_eq!(read(&*plane, b"").unwrap(), b"empty key");
+    again.put(&[write("c", 0, "another")]).unwrap();
+    assert_eq!(read(&*plane, b"c").unwrap(), b"another");
     assert_eq!((plane.count().unwrap(), again.count().unwrap()), (3, 3));
 
     airport.put(&[write("a", 0, "of the airport")]).unwrap();
-    let keys = [&b"a"[..], b"b", b"", b"a"].map(<[u8]>::to_vec);
-    let mut fetched = plane.clone().fetch(keys.into());
+    let reads = [&b"a"[..], b"b", b"c", b"d"].map(|key| (key.to_vec(), AsOf::NEWEST));
+    let mut fetched = plane.clone().fetch(reads.into());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     // A store that does not wait has its rows when it is first asked.
     let std::task::Poll::Ready(fetched) = fetched.as_mut().poll(&mut context) else {
         panic!("it waits");
     };
-    let expected = [Some(""), Some("b"), Some("empty key"), Some("")];
+    let expected = [Some(""), Some("b"), Some("another"), None];
     let expected = expected.map(|row| row.map(|row| row.as_bytes().to_vec()));
     assert_eq!(fetched.unwrap(), expected);
     store.flush().unwrap();
@@ -164,7 +167,7 @@ proptest! {
                     .collect();
                 let writes: Vec<_> = named
                     .iter()
-                    .map(|(key, event_time, row)| Write { key, event_time: *event_time, row: row.as_bytes() })
+                    .map(|(key, event_time, row)| Write { key, event_time: *event_time, arrival: arrival as i64, row: row.as_bytes() })
                     .collect();
                 let mut expected = Written::default();
                 for ([key], time, row) in &named {
@@ -181,6 +184,65 @@ proptest! {
             for key in 0..6_u8 {
                 let expected = model.get(&key).map(|(_, row)| row.clone().into_bytes());
                 prop_assert_eq!(read(&*rows, &[key]), expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Rows that come late, twice, out of order, with equal event times or from the future: whatever is asked for, a store
+    /// gives what a list of all that ever came gives, one that forgets as much of it as is still to be asked for.
+    #[test]
+    fn any_moment_of_the_past_equals_the_naive_model(
+        puts in vec(vec((0..4_u8, -3..6_i64), 0..5), 1..10),
+        kept in prop::option::of(1..6_i64),
+    ) {
+        let db = temporary();
+        let history = kept.map(|kept| std::time::Duration::from_micros(kept as u64));
+        let stores: [&dyn OnlineStore; 2] =
+            [&MemoryStore::with_history(history), &SledStore::with_history(&db, history)];
+        for store in stores {
+            let rows = store.view("v").unwrap();
+            let mut all: Vec<(u8, i64, i64, String)> = Vec::new();
+            let mut cutoff = [i64::MIN; 4];
+            for (arrival, put) in puts.iter().enumerate() {
+                let arrival = arrival as i64;
+                let named: Vec<_> = put.iter().enumerate()
+                    .map(|(at, (key, event))| (*key, *event, arrival, format!("{arrival}.{at}")))
+                    .collect();
+                let keys: Vec<_> = named.iter().map(|(key, ..)| [*key]).collect();
+                let writes: Vec<_> = named.iter().zip(&keys)
+                    .map(|((_, event, arrival, row), key)| Write {
+                        key, event_time: *event, arrival: *arrival, row: row.as_bytes(),
+                    })
+                    .collect();
+                rows.put(&writes).unwrap();
+                for (key, ..) in &named {
+                    cutoff[usize::from(*key)] = kept.map_or(i64::MIN, |kept| arrival - kept);
+                }
+                all.extend(named);
+            }
+            for key in 0..4_u8 {
+                for event in (-4..8).chain([i64::MAX]) {
+                    for arrival in (-1..puts.len() as i64).chain([i64::MAX]) {
+                        // Of what has been forgotten nothing is promised, nor of what forgetting hides.
+                        if kept.is_some() && (event < cutoff[usize::from(key)] || arrival != i64::MAX) {
+                            continue;
+                        }
+                        let expected = all.iter()
+                            .filter(|(k, e, a, _)| *k == key && *e <= event && *a <= arrival)
+                            // The last of the greatest: `max_by_key` gives it.
+                            .max_by_key(|(_, e, a, _)| (*e, *a))
+                            .map(|(.., row)| row.clone());
+                        let mut found = None;
+                        rows.get(&[key], AsOf { event, arrival }, &mut |row| {
+                            found = Some(String::from_utf8(row.to_vec()).unwrap());
+                        }).unwrap();
+                        prop_assert_eq!(&found, &expected, "key {} event {} arrival {}", key, event, arrival);
+                    }
+                }
             }
         }
     }
@@ -218,7 +280,7 @@ fn a_block_is_put_and_read_back() {
     let (mut found, mut key) = (RowsBuilder::new(columns), Vec::new());
     for row in [0, 2] {
         assert!(key::encode(&block, &parts, row, &mut key));
-        let there = rows.get(&key, &mut |bytes| {
+        let there = rows.get(&key, AsOf::NEWEST, &mut |bytes| {
             let times = row::decode(columns, bytes, columns, &mut found).unwrap();
             assert_eq!(
                 times,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{Fetched, OnlineStore, ViewRows, Write, Written};
+use super::{AsOf, Fetched, OnlineStore, Read, ViewRows, Write, Written, read_all};
 use crate::error::{Error, Result};
 
 /// Another store, of which look-ups are given up when they are late.
@@ -47,15 +47,15 @@ impl ViewRows for ThreadedRows {
         self.inner.name()
     }
 
-    fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        self.inner.get(key, found)
+    fn get(&self, key: &[u8], as_of: AsOf, found: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.inner.get(key, as_of, found)
     }
 
     fn waits(&self) -> bool {
         true
     }
 
-    fn fetch(self: Arc<Self>, keys: Vec<Vec<u8>>) -> Fetched {
+    fn fetch(self: Arc<Self>, reads: Vec<Read>) -> Fetched {
         Box::pin(async move {
             let Ok(permit) = self.threads.clone().try_acquire_owned() else {
                 return Err(Error::Store(
@@ -64,14 +64,7 @@ impl ViewRows for ThreadedRows {
             };
             let read = move || {
                 let _permit = permit;
-                keys.iter()
-                    .map(|key| {
-                        let mut row = None;
-                        self.inner
-                            .get(key, &mut |found| row = Some(found.to_vec()))?;
-                        Ok(row)
-                    })
-                    .collect()
+                read_all(self.inner.as_ref(), &reads)
             };
             tokio::task::spawn_blocking(read)
                 .await

@@ -10,8 +10,9 @@ use crate::model::{self, LoadedModel};
 use crate::request::Declared;
 use crate::schema::{Field, Schema};
 use crate::service::{
-    Definition, LookUp, LookUpDefinition, OnFailure, Span, Step, StepKind, TransformDefinition,
+    Definition, LookUp, LookUpDefinition, OnFailure, Step, StepKind, TransformDefinition,
 };
+use crate::span::Span;
 use crate::store::{ViewRows, key};
 use crate::transform::Transform;
 use crate::view::View;
@@ -149,7 +150,7 @@ impl Node<'_> {
                     inputs,
                     columns,
                     default,
-                    dated: max_age.is_some(),
+                    dated: max_age.is_some() || view.event_time.is_some(),
                 })
             }
             Node::Transform {
