@@ -7,6 +7,7 @@ mod models;
 mod problem;
 mod score;
 mod services;
+mod training;
 mod transforms;
 mod views;
 
@@ -71,6 +72,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/services", get(services::list).post(services::register))
         .route("/v1/services/{id}", get(services::show))
         .route("/v1/services/{id}/plan", get(services::plan))
+        .route("/v1/services/{id}/training-rows", post(training::rows))
         .route("/v1/services/{id}/score", post(score::score))
         .route("/v1/services/{id}/features", post(score::features))
         .route(

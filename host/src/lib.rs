@@ -21,6 +21,7 @@
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
 //! | [`registry`] | names, versions, digests, artifacts | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
+//! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
 pub mod access;
@@ -44,5 +45,6 @@ pub mod score;
 pub mod service;
 pub mod span;
 pub mod store;
+pub mod training;
 pub mod transform;
 pub mod view;

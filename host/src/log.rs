@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::columns::{event_time_column, status_column};
+pub use self::columns::{arrow_schema, event_time_column, status_column, to_batch};
 pub use self::memory::MemoryLog;
 pub use self::parquet::{ParquetLog, Settings};
 use crate::block::{Block, Rows, Source};

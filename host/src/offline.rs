@@ -6,9 +6,10 @@ pub mod arrow;
 pub mod cell;
 mod convert;
 pub mod json;
+pub mod parallel;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use convert::{Fault, from_arrays};
-pub use read::{BATCH_ROWS, Reader, open};
+pub use read::{BATCH_ROWS, Reader, open, open_parquet};

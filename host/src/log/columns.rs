@@ -21,7 +21,7 @@ use crate::block::{Block, Rows, Source};
 use crate::offline::arrow::{arrow_field, timestamp_type, to_array};
 
 /// The columns of a shape's files.
-pub(super) fn arrow_schema(shape: &Shape) -> SchemaRef {
+pub fn arrow_schema(shape: &Shape) -> SchemaRef {
     let list = |item| DataType::List(Arc::new(Field::new("item", item, false)));
     let mut fields = vec![
         Field::new("request_id", DataType::Utf8, false),
@@ -80,7 +80,7 @@ fn beside(group: &Group, name: &str) -> String {
 }
 
 /// Records of one shape, without [`fault`], as rows.
-pub(super) fn to_batch(
+pub fn to_batch(
     schema: &SchemaRef,
     shape: &Shape,
     mut records: Vec<Record>,

@@ -11,6 +11,8 @@ mod parquet;
 use std::fs::File;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::block::Block;
 use crate::error::{Error, Result, listed};
 use crate::schema::Schema;
@@ -44,6 +46,11 @@ pub fn open(path: &Path, schema: &Schema) -> Result<Reader> {
             "rows are read from files named .parquet, .csv, .ndjson or .jsonl",
         )),
     }
+}
+
+/// The rows of a Parquet file that is in memory. `name` stands for it in messages.
+pub fn open_parquet(bytes: Bytes, name: &str, schema: &Schema) -> Result<Reader> {
+    parquet::open(bytes, name.to_owned(), schema)
 }
 
 impl Reader {

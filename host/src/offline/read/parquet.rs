@@ -1,10 +1,9 @@
 //! Parquet files, as Arrow arrays.
 
-use std::fs::File;
-
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
 
 use super::{BATCH_ROWS, Reader, match_columns};
 use crate::block::Block;
@@ -12,7 +11,11 @@ use crate::error::{Error, Result};
 use crate::offline::from_arrays;
 use crate::schema::Schema;
 
-pub(super) fn open(file: File, name: String, schema: &Schema) -> Result<Reader> {
+pub(super) fn open(
+    file: impl ChunkReader + 'static,
+    name: String,
+    schema: &Schema,
+) -> Result<Reader> {
     let broken = |error| {
         Error::invalid(
             &name,

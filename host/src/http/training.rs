@@ -1,0 +1,53 @@
+//! Training rows: a spine in, the joined rows out, both Parquet, so that no bit is lost on the way.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use super::{Problem, Shared, body};
+use crate::error::{Error, Result};
+use crate::offline;
+use crate::registry::Registry;
+use crate::training::{self, ARRIVAL, Builder};
+
+const PARQUET: &str = "application/vnd.apache.parquet";
+
+/// The training rows of a service version, for a Parquet file of its request's fields. A column [`ARRIVAL`] says when
+/// each row was asked.
+pub async fn rows(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    match body::content_type(&headers) {
+        "" | PARQUET | "application/octet-stream" => {}
+        other => return Err(Problem::unsupported_media(other, PARQUET)),
+    }
+    let spine = body::read(body, shared.app.config.server.upload_limit).await?;
+    let _permit = shared.batch.acquire().await;
+    let app = shared.app.clone();
+    let file = tokio::task::spawn_blocking(move || joined(&app.registry, &id, spine))
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))??;
+    Ok(([(header::CONTENT_TYPE, PARQUET)], file).into_response())
+}
+
+fn joined(registry: &Registry, id: &str, spine: Bytes) -> Result<Vec<u8>> {
+    let service = registry.catalog().service_by_id(id)?.clone();
+    let request = service.plan.request.clone();
+    let builder = Builder::new(service)?;
+    let dated = training::has_column(spine.clone(), ARRIVAL)?;
+    let schema = training::spine_schema(&request, dated.then_some(ARRIVAL));
+    let blocks: Vec<_> =
+        offline::open_parquet(spine, "the spine", &schema)?.collect::<Result<_>>()?;
+    let batches = blocks
+        .iter()
+        .map(|block| {
+            let (rows, arrivals) = training::split_spine(&request, &schema, block);
+            builder.rows(rows, arrivals)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    training::to_parquet(&training::concat(builder.schema(), &batches)?)
+}

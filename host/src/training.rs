@@ -1,0 +1,176 @@
+//! Training sets: the offline twin of a service's answers.
+//!
+//! For each row of a spine the views are joined as they stood, and the very components that the service pins run over
+//! them: it is [`score`](crate::score) that runs, with the same plan. The files have the columns of the feature log, so
+//! that the two can be compared column by column ([`diff`]).
+
+pub mod diff;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use arrow_select::concat::concat_batches;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use uuid::Uuid;
+
+use crate::block::{Block, Column, gather};
+use crate::error::{Error, Result};
+use crate::log::{self, Role};
+use crate::request::{Request, Wishes};
+use crate::schema::{DataType, Field, Scalar, Schema};
+use crate::score::{Arrived, score};
+use crate::service::{Service, Wanted};
+
+/// What of a record makes no sense of a row that nobody asked for.
+const OF_ANSWERS: [&str; 10] = [
+    "request_id",
+    "time",
+    "row",
+    "service",
+    "service_version",
+    "model",
+    "transforms",
+    "role",
+    "micros",
+    "vector",
+];
+
+/// Computes rows of training sets of one service version.
+pub struct Builder {
+    service: Arc<Service>,
+    whole: SchemaRef,
+    /// Of the columns that are kept.
+    schema: SchemaRef,
+    kept: Vec<usize>,
+}
+
+/// Rows to be joined, as they go to the server: the service's request fields, and when each was asked.
+pub const ARRIVAL: &str = "tidemill.arrival";
+
+impl Builder {
+    /// A service must say when its events happened, or `arrivals` must be given with the rows.
+    pub fn new(service: Arc<Service>) -> Result<Builder> {
+        let whole = log::arrow_schema(&service.shape);
+        let kept: Vec<usize> = (0..whole.fields().len())
+            .filter(|&at| {
+                let name = whole.field(at).name().as_str();
+                // The score is the model's word, not the training set's.
+                !OF_ANSWERS.contains(&name) && name != "score"
+            })
+            .collect();
+        let schema = whole
+            .project(&kept)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Builder {
+            service,
+            whole,
+            schema: Arc::new(schema),
+            kept,
+        })
+    }
+
+    /// The columns of the files.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The training rows of a block of the service's request schema. Of `arrivals` (µs) there is one a row: nothing that
+    /// came later is seen; without them all is seen whose event is not after the row's.
+    pub fn rows(&self, spine: Block, arrivals: Option<Vec<i64>>) -> Result<RecordBatch> {
+        if arrivals.is_none() && self.service.plan.event_time.is_none() {
+            return Err(Error::invalid(
+                "arrivals",
+                "the service has no event_time, so say when each row was asked",
+            ));
+        }
+        let request = Request {
+            rows: spine,
+            shared: None,
+            arrivals,
+            wishes: Wishes::default(),
+        };
+        let arrived = Arrived {
+            at: 0,
+            instant: Instant::now(),
+        };
+        let scored = score(&self.service, request, arrived, Wanted::Features);
+        let Some(scored) = scored.now_or_never() else {
+            return Err(Error::Internal(
+                "the store waits; a training set is made beside the data".to_owned(),
+            ));
+        };
+        let took = arrived.instant.elapsed();
+        let record = scored?.into_record(&self.service, Uuid::nil(), 0, Role::Answer, took);
+        log::to_batch(&self.whole, &self.service.shape, vec![record])
+            .and_then(|batch| batch.project(&self.kept))
+            .map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+/// The request fields of a service and, where `arrival` is its name in the file, the column that says when each row was
+/// asked.
+pub fn spine_schema(request: &Schema, arrival: Option<&str>) -> Schema {
+    let arrival = arrival.map(|name| Field {
+        name: name.to_owned(),
+        data_type: DataType::One(Scalar::Timestamp),
+        nullable: false,
+        doc: String::new(),
+        minimum: None,
+        maximum: None,
+        default: None,
+    });
+    Schema::new(request.fields().iter().cloned().chain(arrival).collect())
+}
+
+/// A spine as its request columns and, where it has more, its arrivals.
+pub fn split_spine(request: &Schema, schema: &Schema, rows: &Block) -> (Block, Option<Vec<i64>>) {
+    let column = |at: usize| Column {
+        block: rows,
+        slot: schema.slot(at),
+    };
+    let columns: Vec<Column<'_>> = (0..request.len()).map(column).collect();
+    let arrivals = (schema.len() > request.len()).then(|| {
+        let slot = schema.slot(request.len());
+        rows.integer_column(slot).to_vec()
+    });
+    (gather(request, &columns, rows.rows()), arrivals)
+}
+
+/// A batch as a Parquet file.
+pub fn to_parquet(batch: &RecordBatch) -> Result<Vec<u8>> {
+    let failed = |error: parquet::errors::ParquetError| Error::Internal(error.to_string());
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).map_err(failed)?;
+    writer.write(batch).map_err(failed)?;
+    writer.into_inner().map_err(failed)
+}
+
+/// Whether a Parquet file has a column of that name.
+pub fn has_column(bytes: Bytes, name: &str) -> Result<bool> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| {
+        let message = format!("it is no Parquet file that can be read: {error}");
+        Error::invalid("the spine", message)
+    })?;
+    Ok(reader.schema().column_with_name(name).is_some())
+}
+
+/// Batches of one schema, one after another.
+pub fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    concat_batches(schema, batches).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// A Parquet file as a batch.
+pub fn from_parquet(bytes: Bytes) -> Result<RecordBatch> {
+    let failed = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| failed(&error))?;
+    let schema = reader.schema().clone();
+    let reader = reader.build().map_err(|error| failed(&error))?;
+    let batches: Vec<RecordBatch> = reader
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(&error))?;
+    concat_batches(&schema, &batches).map_err(|error| failed(&error))
+}
