@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 
 use super::support::{Server, cards, file, flight, flights, guest};
 
-fn tidemill(args: &[&str]) -> Command {
+pub fn tidemill(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
     command.args(args);
     command
 }
 
 #[track_caller]
-fn good(command: &mut Command) -> String {
+pub fn good(command: &mut Command) -> String {
     let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{command:?}: {}", words(&output));
     String::from_utf8(output.stdout).expect("text")
 }
 
 #[track_caller]
-fn bad(command: &mut Command) -> String {
+pub fn bad(command: &mut Command) -> String {
     let output = command.output().expect("the program starts");
     assert!(!output.status.success(), "{command:?} went well");
     words(&output)

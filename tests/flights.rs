@@ -48,7 +48,7 @@ fn features() -> Vec<String> {
 }
 
 /// Requests and what the reference says of each, in the order the flights left.
-fn sample() -> Vec<(Value, Value)> {
+pub fn sample() -> Vec<(Value, Value)> {
     let request = Definition::from_toml(&text("demo/flights/flight-delay.toml"))
         .expect("the service")
         .request;
@@ -67,7 +67,7 @@ fn sample() -> Vec<(Value, Value)> {
 }
 
 /// Posts the flights in the order they left, an hour's weather first; `body` makes the requests of an hour.
-fn in_order(
+pub fn in_order(
     server: &Server,
     sample: &[(Value, Value)],
     mut ask: impl FnMut(&Server, &[(Value, Value)]),

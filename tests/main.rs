@@ -7,4 +7,5 @@ mod cards;
 mod command_line;
 mod flights;
 mod models;
+mod same;
 mod support;

@@ -8,6 +8,7 @@ mod score;
 mod serve;
 mod service;
 mod table;
+mod training_set;
 mod transform;
 mod view;
 
@@ -49,6 +50,9 @@ enum Command {
     /// Register feature services and show their plans.
     #[command(subcommand)]
     Service(service::Service),
+    /// Build training sets from past events, and compare them with one another and with the feature log.
+    #[command(subcommand)]
+    TrainingSet(training_set::TrainingSet),
     /// Score rows with a service.
     Score(score::Score),
 }
@@ -68,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::View(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Service(command) => command.run(),
+        Command::TrainingSet(command) => command.run(),
         Command::Score(score) => score.run(),
     };
     match outcome {

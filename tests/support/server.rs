@@ -1,5 +1,6 @@
 //! A server within the test's process, on port 0; it ends with the process at the latest.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
@@ -13,8 +14,9 @@ use super::{guest, plugin, text};
 pub struct Server {
     url: String,
     agent: ureq::Agent,
+    app: Arc<App>,
     _runtime: Runtime,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// Status and body. `json` is null where the body is no JSON.
@@ -41,7 +43,11 @@ impl Server {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        runtime.spawn(tidemill::http::serve(app, listener, std::future::pending()));
+        runtime.spawn(tidemill::http::serve(
+            app.clone(),
+            listener,
+            std::future::pending(),
+        ));
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .build()
@@ -49,9 +55,16 @@ impl Server {
         Server {
             url,
             agent,
+            app,
             _runtime: runtime,
-            _data: data,
+            data,
         }
+    }
+
+    /// The folder of the feature log, with all in it that was answered so far.
+    pub fn log(&self) -> PathBuf {
+        self.app.flush().expect("the log is written");
+        self.data.path().join("log")
     }
 
     pub fn url(&self) -> &str {

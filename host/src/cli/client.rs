@@ -69,6 +69,12 @@ impl Client {
         self.answer(response)
     }
 
+    /// Posts bytes and gives those of a good answer, unread.
+    pub fn post_bytes(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>> {
+        let request = self.agent.post(self.url(path)).content_type(content_type);
+        self.text(request.send(body))
+    }
+
     /// Posts a form of named files.
     pub fn post_parts(&self, path: &str, parts: &[(&str, &[u8])]) -> Result<Value> {
         let mut form = ureq::unversioned::multipart::Form::new();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
@@ -252,6 +252,17 @@ fn same(a: &ArrayRef, at: usize, b: &ArrayRef, other: usize) -> bool {
             let value = |array: &ArrayRef, at| array.as_primitive::<Int64Type>().value(at);
             value(a, at) == value(b, other)
         }
+        (
+            DataType::Timestamp(TimeUnit::Microsecond, _),
+            DataType::Timestamp(TimeUnit::Microsecond, _),
+        ) => {
+            let value =
+                |array: &ArrayRef, at| array.as_primitive::<TimestampMicrosecondType>().value(at);
+            value(a, at) == value(b, other)
+        }
+        (DataType::Boolean, DataType::Boolean) => {
+            a.as_boolean().value(at) == b.as_boolean().value(other)
+        }
         (DataType::Utf8, DataType::Utf8) => {
             a.as_string::<i32>().value(at) == b.as_string::<i32>().value(other)
         }
@@ -289,5 +300,47 @@ fn shown(array: &ArrayRef, at: usize) -> String {
             String::from_utf8_lossy(&out).trim_matches('"').to_owned()
         }
         _ => format!("{:?}", array.slice(at, 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Float64Array, ListArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    #[test]
+    fn values_are_compared_by_their_bits() {
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![
+            Some(f64::NAN),
+            Some(0.0),
+            Some(-0.0),
+            None,
+        ]));
+        for at in 0..4 {
+            for other in 0..4 {
+                assert_eq!(
+                    same(&floats, at, &floats, other),
+                    at == other,
+                    "{at} {other}"
+                );
+            }
+        }
+        let times: ArrayRef =
+            Arc::new(TimestampMicrosecondArray::from(vec![1, 2]).with_timezone("UTC"));
+        assert!(same(&times, 1, &times, 1) && !same(&times, 0, &times, 1));
+        let lists = vec![
+            Some(vec![Some(1.0), Some(f64::NAN)]),
+            Some(vec![Some(1.0)]),
+            Some(vec![Some(1.0), Some(f64::NAN)]),
+            None,
+            Some(vec![]),
+        ];
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists));
+        let equal = |a, b| same(&lists, a, &lists, b);
+        assert!(equal(0, 2) && equal(3, 3) && equal(4, 4));
+        assert!(!equal(0, 1) && !equal(3, 4) && !equal(1, 4));
     }
 }
