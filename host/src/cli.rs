@@ -3,6 +3,8 @@
 mod author;
 mod client;
 mod demo;
+mod lifecycle;
+mod lineage;
 mod model;
 mod score;
 mod serve;
@@ -46,9 +48,11 @@ enum Command {
     /// Register models and show what is in them.
     #[command(subcommand)]
     Model(model::Model),
-    /// Register feature services and show their plans.
+    /// Register feature services, show their plans, move their aliases.
     #[command(subcommand)]
     Service(service::Service),
+    /// Show what was made from what.
+    Lineage(lineage::Lineage),
     /// Score rows with a service.
     Score(score::Score),
 }
@@ -68,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::View(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Service(command) => command.run(),
+        Command::Lineage(lineage) => lineage.run(),
         Command::Score(score) => score.run(),
     };
     match outcome {

@@ -19,7 +19,7 @@
 //! | [`model`] | vector → score | nobody else knows tract |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
-//! | [`registry`] | names, versions, digests, artifacts | change a version |
+//! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
@@ -43,5 +43,6 @@ pub mod schema;
 pub mod score;
 pub mod service;
 pub mod store;
+pub mod training_set;
 pub mod transform;
 pub mod view;
