@@ -5,6 +5,8 @@ mod bad_guests;
 mod bad_input;
 mod cards;
 mod command_line;
+mod crash;
 mod flights;
 mod models;
+mod registry;
 mod support;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Problem, body};
 use crate::access::{Change, Principal};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Whoever asks, as the middleware found out.
 pub(super) type Who = Option<Extension<Principal>>;
@@ -43,12 +43,12 @@ pub(super) fn change(action: &'static str, subject: impl Into<String>) -> Change
 pub(super) fn option(
     query: &BTreeMap<String, String>,
     name: &'static str,
-) -> Result<Option<String>, Problem> {
+) -> Result<Option<String>> {
     match query.keys().find(|key| *key != name) {
         None => Ok(query.get(name).cloned()),
         Some(other) => {
             let message = format!("no such parameter; there is {name}");
-            Err(Error::invalid(other.clone(), message).into())
+            Err(Error::invalid(other.clone(), message))
         }
     }
 }

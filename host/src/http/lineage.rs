@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::changes::option;
 use super::{Problem, Shared};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::registry::Kind;
 use crate::registry::lineage::Graph;
 
@@ -20,7 +20,8 @@ pub async fn show(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
     let kind = Kind::parse(&kind)?;
-    answer(shared.app.registry.catalog().lineage(kind, &id)?, &query)
+    let graph = shared.app.registry.catalog().lineage(kind, &id)?;
+    Ok(answer(graph, &query)?)
 }
 
 /// The whole registry.
@@ -28,17 +29,18 @@ pub async fn whole(
     State(shared): State<Shared>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
-    answer(shared.app.registry.catalog().whole_lineage(), &query)
+    let graph = shared.app.registry.catalog().whole_lineage();
+    Ok(answer(graph, &query)?)
 }
 
-fn answer(graph: Graph, query: &BTreeMap<String, String>) -> Result<Response, Problem> {
+fn answer(graph: Graph, query: &BTreeMap<String, String>) -> Result<Response> {
     let text = match option(query, "format")?.as_deref() {
         None | Some("json") => return Ok(Json(graph).into_response()),
         Some("text") => graph.text(),
         Some("mermaid") => graph.mermaid(),
         Some(other) => {
             let message = format!("\"{other}\" is no format; there are json, text and mermaid");
-            return Err(Error::invalid("format", message).into());
+            return Err(Error::invalid("format", message));
         }
     };
     let kind = "text/plain; charset=utf-8";
