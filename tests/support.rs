@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub use components::{guest, plugin};
+pub use components::{good, guest, plugin};
 pub use server::{Answer, Server, cards, flights, guests, register_flights};
 
 /// A file of the checkout.

@@ -3,6 +3,8 @@
 mod author;
 mod client;
 mod demo;
+mod lifecycle;
+mod lineage;
 mod model;
 mod score;
 mod serve;
@@ -47,12 +49,14 @@ enum Command {
     /// Register models and show what is in them.
     #[command(subcommand)]
     Model(model::Model),
-    /// Register feature services and show their plans.
+    /// Register feature services, show their plans, move their aliases.
     #[command(subcommand)]
     Service(service::Service),
     /// Build training sets from past events, and compare them with one another and with the feature log.
     #[command(subcommand)]
     TrainingSet(training_set::TrainingSet),
+    /// Show what was made from what.
+    Lineage(lineage::Lineage),
     /// Score rows with a service.
     Score(score::Score),
 }
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Service(command) => command.run(),
         Command::TrainingSet(command) => command.run(),
+        Command::Lineage(lineage) => lineage.run(),
         Command::Score(score) => score.run(),
     };
     match outcome {

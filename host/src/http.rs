@@ -1,13 +1,18 @@
 //! JSON and the web on one side, our types on the other; no logic. The only room that knows axum and status codes.
 
+mod aliases;
 mod answer;
 mod body;
+mod changes;
 mod health;
+mod lifecycle;
+mod lineage;
 mod models;
 mod problem;
 mod score;
 mod services;
 mod training;
+mod training_sets;
 mod transforms;
 mod views;
 
@@ -22,7 +27,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::error::{Error, Result};
+use crate::registry::Kind;
 
+use lifecycle::{delete, restore, retire};
 pub use problem::Problem;
 
 /// What handlers share.
@@ -60,6 +68,14 @@ pub async fn serve(
     app.flush().map_err(std::io::Error::other)
 }
 
+/// Work that takes a while, or waits for the disk, on a thread where no request waits behind it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    Ok(outcome.map_err(|error| Error::Internal(error.to_string()))??)
+}
+
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
     let batch = Arc::new(Semaphore::new(
@@ -70,22 +86,55 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/v1/services", get(services::list).post(services::register))
-        .route("/v1/services/{id}", get(services::show))
         .route("/v1/services/{id}/plan", get(services::plan))
         .route("/v1/services/{id}/training-rows", post(training::rows))
+        .route(
+            "/v1/services/{id}",
+            delete(Kind::Service, get(services::show)),
+        )
+        .route("/v1/services/{id}/retire", retire(Kind::Service))
+        .route("/v1/services/{id}/restore", restore(Kind::Service))
+        .route("/v1/services/{id}/aliases", get(aliases::list))
+        .route(
+            "/v1/services/{id}/aliases/{alias}",
+            get(aliases::show).put(aliases::put).delete(aliases::remove),
+        )
+        .route(
+            "/v1/services/{id}/aliases/{alias}/rollback",
+            post(aliases::roll_back),
+        )
         .route("/v1/services/{id}/score", post(score::score))
         .route("/v1/services/{id}/features", post(score::features))
         .route(
             "/v1/transforms",
             get(transforms::list).post(transforms::register),
         )
-        .route("/v1/transforms/{id}", get(transforms::show))
+        .route(
+            "/v1/transforms/{id}",
+            delete(Kind::Transform, get(transforms::show)),
+        )
+        .route("/v1/transforms/{id}/retire", retire(Kind::Transform))
+        .route("/v1/transforms/{id}/restore", restore(Kind::Transform))
         .route("/v1/models", get(models::list).post(models::register))
-        .route("/v1/models/{id}", get(models::show))
+        .route("/v1/models/{id}", delete(Kind::Model, get(models::show)))
+        .route("/v1/models/{id}/retire", retire(Kind::Model))
+        .route("/v1/models/{id}/restore", restore(Kind::Model))
         .route("/v1/views", get(views::list).post(views::register))
-        .route("/v1/views/{view}", get(views::show))
-        .route("/v1/views/{view}/row", get(views::row))
-        .route("/v1/views/{view}/rows", post(views::load))
+        .route("/v1/views/{id}", delete(Kind::View, get(views::show)))
+        .route("/v1/views/{id}/retire", retire(Kind::View))
+        .route("/v1/views/{id}/restore", restore(Kind::View))
+        .route("/v1/views/{id}/row", get(views::row))
+        .route("/v1/views/{id}/rows", post(views::load))
+        .route(
+            "/v1/training-sets",
+            get(training_sets::list).post(training_sets::register),
+        )
+        .route(
+            "/v1/training-sets/{id}",
+            delete(Kind::TrainingSet, get(training_sets::show)),
+        )
+        .route("/v1/lineage", get(lineage::whole))
+        .route("/v1/lineage/{kind}/{id}", get(lineage::show))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .with_state(Shared { app, batch })

@@ -19,7 +19,7 @@
 //! | [`model`] | vector → score | nobody else knows tract |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
-//! | [`registry`] | names, versions, digests, artifacts | change a version |
+//! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
@@ -46,5 +46,6 @@ pub mod service;
 pub mod span;
 pub mod store;
 pub mod training;
+pub mod training_set;
 pub mod transform;
 pub mod view;

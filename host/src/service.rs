@@ -93,6 +93,7 @@ pub enum UnknownFields {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookUpDefinition {
+    /// `name@number`, or `name` for the newest at registration.
     pub view: String,
     /// Where each column of the view's key comes from.
     #[serde(with = "crate::schema::names")]

@@ -103,6 +103,9 @@ pub trait ViewRows: Send + Sync {
 
     /// How many entities there are. May walk over all of them the first time.
     fn count(&self) -> Result<u64>;
+
+    /// Forgets all rows.
+    fn clear(&self) -> Result<()>;
 }
 
 /// The row of each key that was asked for, in order, as bytes; none where there is none.

@@ -27,7 +27,7 @@ pub use engine::Engine;
 pub use limits::Limits;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use wasmtime::component::InstancePre;
@@ -46,6 +46,10 @@ const MAX_MESSAGE: usize = 1_000;
 /// A transform, ready to be called. Cheap to clone.
 #[derive(Clone)]
 pub struct Transform(Arc<Inner>);
+
+/// A transform that somebody else keeps in memory, or nobody.
+#[derive(Clone, Default)]
+pub struct WeakTransform(Weak<Inner>);
 
 struct Inner {
     engine: Arc<engine::Shared>,
@@ -84,7 +88,18 @@ impl fmt::Debug for Transform {
     }
 }
 
+impl WeakTransform {
+    pub fn upgrade(&self) -> Option<Transform> {
+        self.0.upgrade().map(Transform)
+    }
+}
+
 impl Transform {
+    /// A handle that does not keep it in memory.
+    pub fn downgrade(&self) -> WeakTransform {
+        WeakTransform(Arc::downgrade(&self.0))
+    }
+
     pub fn name(&self) -> &Arc<TransformName> {
         &self.0.name
     }

@@ -87,6 +87,67 @@ impl View {
         }
     }
 
+    /// Refuses a definition that could not be the next version of this view after `older`, which goes by `id`: rows that
+    /// lie there would not fit, or would lie under another key.
+    pub fn follows(&self, older: &View, id: &str) -> Result<()> {
+        self.unlike(older, id).map_or(Ok(()), |what| {
+            let name = &self.name;
+            Err(Error::Conflict(format!(
+                "this cannot be the next version of view \"{name}\": {what}; a version may add nullable columns at the end, \
+                 anything else needs another view name"
+            )))
+        })
+    }
+
+    fn unlike(&self, older: &View, id: &str) -> Option<String> {
+        if self.key != older.key {
+            let (here, there) = (self.key.join(", "), older.key.join(", "));
+            return Some(format!("its key is ({here}), and that of {id} ({there})"));
+        }
+        if self.event_time != older.event_time {
+            let said = |view: &View| match &view.event_time {
+                Some(name) => format!("column \"{name}\""),
+                None => "the time of arrival".to_owned(),
+            };
+            let (here, there) = (said(self), said(older));
+            return Some(format!(
+                "its event time is {here}, and that of {id} {there}"
+            ));
+        }
+        let fields = self.columns.fields();
+        for (at, was) in older.columns.fields().iter().enumerate() {
+            let name = &was.name;
+            match fields.get(at) {
+                Some(is) if is.name == *name => {
+                    let undocumented = |field: &Field| Field {
+                        doc: String::new(),
+                        ..field.clone()
+                    };
+                    let same = undocumented(is) == undocumented(was);
+                    if !same {
+                        let (here, there) = (described(is), described(was));
+                        return Some(format!(
+                            "its column \"{name}\" is {here}, and in {id} {there}"
+                        ));
+                    }
+                }
+                _ if self.field(name).is_some() => {
+                    return Some(format!(
+                        "its column \"{name}\" is not column {} any more, as in {id}",
+                        at + 1
+                    ));
+                }
+                _ => return Some(format!("column \"{name}\" of {id} is not in it")),
+            }
+        }
+        let added = &fields[older.columns.len()..];
+        let full = added.iter().find(|field| !field.nullable)?;
+        Some(format!(
+            "its new column \"{}\" is never null, and the rows of {id} have nothing there",
+            full.name
+        ))
+    }
+
     fn field(&self, name: &str) -> Option<&Field> {
         self.columns
             .fields()
@@ -135,15 +196,17 @@ impl View {
 }
 
 fn described(field: &Field) -> String {
-    format!(
-        "of type {}{}",
-        field.data_type,
-        if field.nullable {
-            " and may be null"
-        } else {
-            ""
-        }
-    )
+    let null = match field.nullable {
+        true => " and may be null",
+        false => "",
+    };
+    let bound =
+        |bound: Option<f64>| bound.map_or_else(|| "…".to_owned(), |bound| bound.to_string());
+    let range = match (field.minimum, field.maximum) {
+        (None, None) => String::new(),
+        (low, high) => format!(" from {} to {}", bound(low), bound(high)),
+    };
+    format!("of type {}{range}{null}", field.data_type)
 }
 
 #[cfg(test)]

@@ -31,6 +31,20 @@ pub fn guest(name: &str) -> Vec<u8> {
     )
 }
 
+/// The guest without a fault under another version, of five characters as its own is: 1.0.0.
+pub fn good(version: &str) -> Vec<u8> {
+    let (mut bytes, own) = (guest("good"), b"1.0.0");
+    assert_eq!(version.len(), own.len());
+    let found: Vec<usize> = (0..bytes.len() - own.len())
+        .filter(|&at| bytes[at..].starts_with(own))
+        .collect();
+    assert!(!found.is_empty());
+    for at in found {
+        bytes[at..at + own.len()].copy_from_slice(version.as_bytes());
+    }
+    bytes
+}
+
 fn build(project: &str, more: &[&str]) -> PathBuf {
     let target = file("target/tidemill");
     let output = Command::new(env!("CARGO_BIN_EXE_tidemill"))

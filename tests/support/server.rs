@@ -83,6 +83,19 @@ impl Server {
         Answer::of(request.send(body.as_ref()).expect("the server answers"))
     }
 
+    pub fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let request = self
+            .agent
+            .put(format!("{}{path}", self.url))
+            .content_type("application/json");
+        Answer::of(request.send(body.as_ref()).expect("the server answers"))
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        let request = self.agent.delete(format!("{}{path}", self.url));
+        Answer::of(request.call().expect("the server answers"))
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         Answer::of(
             self.agent

@@ -59,6 +59,19 @@ impl Client {
         self.text(self.agent.get(self.url(path)).call())
     }
 
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.agent.put(self.url(path));
+        let response = request
+            .content_type("application/json")
+            .send(body.to_string().as_bytes());
+        self.answer(response)
+    }
+
+    pub fn delete(&self, path: &str) -> Result<Value> {
+        let response = self.agent.delete(self.url(path)).call();
+        self.answer(response)
+    }
+
     /// Posts bytes and reads the JSON that comes back.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
         let response = self

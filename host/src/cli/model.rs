@@ -7,7 +7,8 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, ServerArg};
-use super::service::text_of;
+use super::lifecycle;
+use super::service::{print_retired, said, text_of};
 use super::table::Table;
 
 #[derive(Subcommand)]
@@ -37,6 +38,12 @@ pub enum Model {
         #[command(flatten)]
         server: ServerArg,
     },
+    /// Refuse a version to new services; those that have it keep it.
+    Retire(lifecycle::Retire),
+    /// Take a retirement back.
+    Restore(lifecycle::Restore),
+    /// Delete a version that nothing refers to. Its number is never given again.
+    Delete(lifecycle::Delete),
 }
 
 impl Model {
@@ -61,15 +68,19 @@ impl Model {
                     text_of(&shown["digest"])
                 );
             }
+            Model::Retire(retire) => retire.run("model")?,
+            Model::Restore(restore) => restore.run("model")?,
+            Model::Delete(delete) => delete.run("model")?,
             Model::Show { id, server } => show(&server.client().get(&format!("/v1/models/{id}"))?)?,
             Model::List { server } => {
                 let answer = server.client().get("/v1/models")?;
-                let mut table = Table::new(&["model", "registered", "description"]);
+                let mut table = Table::new(&["model", "registered", "retired", "description"]);
                 for model in answer["models"].as_array().into_iter().flatten() {
                     let id = format!("{}@{}", text_of(&model["name"]), model["version"]);
                     table.row([
                         id,
                         text_of(&model["registered_at"]),
+                        said(&model["retired"], "retired"),
                         text_of(&model["description"]),
                     ]);
                 }
@@ -103,6 +114,7 @@ pub fn register(
 fn show(shown: &Value) -> Result<()> {
     println!("model {}@{}", text_of(&shown["name"]), shown["version"]);
     println!("registered {}", text_of(&shown["registered_at"]));
+    print_retired(shown);
     println!(
         "{}, {} bytes",
         text_of(&shown["digest"]),

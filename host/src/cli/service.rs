@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::ServerArg;
+use super::lifecycle;
 use super::table::Table;
 use crate::service::Definition;
 
@@ -15,6 +16,9 @@ pub enum Service {
     /// Register a service file (TOML, or the same as .json). A change makes the next version.
     Register {
         file: PathBuf,
+        /// Point the alias stable at it at once: the bare name means it from then on.
+        #[arg(long)]
+        promote: bool,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -34,11 +38,48 @@ pub enum Service {
         #[command(flatten)]
         server: ServerArg,
     },
-    /// List services.
+    /// List services, and where their aliases point.
     List {
         #[command(flatten)]
         server: ServerArg,
     },
+    /// Point an alias at a version. Requests in flight finish on the version they began with.
+    Promote {
+        name: String,
+        version: u32,
+        /// The alias to move. A service's bare name means what stable points at.
+        #[arg(long, default_value = "stable", value_name = "NAME")]
+        alias: String,
+        /// Why; it stands in the alias' history.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// Give an alias the settings it had before its last change. Twice goes further back, not back and forth.
+    Rollback {
+        name: String,
+        /// The alias to move back.
+        #[arg(long, default_value = "stable", value_name = "NAME")]
+        alias: String,
+        /// Why; it stands in the alias' history.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// Show where a service's aliases point and everywhere they ever did.
+    Aliases {
+        name: String,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// Refuse a version to new aliases; those that have it keep it.
+    Retire(lifecycle::Retire),
+    /// Take a retirement back.
+    Restore(lifecycle::Restore),
+    /// Delete a version that nothing refers to. Its number is never given again.
+    Delete(lifecycle::Delete),
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -52,7 +93,11 @@ pub enum PlanFormat {
 impl Service {
     pub fn run(self) -> Result<()> {
         match self {
-            Service::Register { file, server } => {
+            Service::Register {
+                file,
+                promote,
+                server,
+            } => {
                 let text = std::fs::read(&file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
                 let json = file
@@ -63,13 +108,52 @@ impl Service {
                 } else {
                     "application/toml"
                 };
-                let shown = server.client().post("/v1/services", kind, &text)?;
+                let client = server.client();
+                let shown = client.post("/v1/services", kind, &text)?;
                 println!(
                     "service {}, version {}",
                     text_of(&shown["name"]),
                     shown["version"]
                 );
                 show_pins(&shown);
+                if promote {
+                    let path = format!("/v1/services/{}/aliases/stable", text_of(&shown["name"]));
+                    let body =
+                        json!({ "version": shown["version"], "reason": "as it was registered" });
+                    println!("  {}", last_change(&client.put(&path, &body)?));
+                }
+            }
+            Service::Retire(retire) => retire.run("service")?,
+            Service::Restore(restore) => restore.run("service")?,
+            Service::Delete(delete) => delete.run("service")?,
+            Service::Promote {
+                name,
+                version,
+                alias,
+                reason,
+                server,
+            } => {
+                let path = format!("/v1/services/{name}/aliases/{alias}");
+                let body = json!({ "version": version, "reason": reason });
+                println!("{}", last_change(&server.client().put(&path, &body)?));
+            }
+            Service::Rollback {
+                name,
+                alias,
+                reason,
+                server,
+            } => {
+                let path = format!("/v1/services/{name}/aliases/{alias}/rollback");
+                let body = json!({ "reason": reason }).to_string();
+                let client = server.client();
+                let moved = client.post(&path, "application/json", body.as_bytes())?;
+                println!("{}", last_change(&moved));
+            }
+            Service::Aliases { name, server } => {
+                let answer = server
+                    .client()
+                    .get(&format!("/v1/services/{name}/aliases"))?;
+                show_aliases(&answer);
             }
             Service::Show { id, server } => {
                 let shown = server.client().get(&format!("/v1/services/{id}"))?;
@@ -79,6 +163,12 @@ impl Service {
                     shown["version"]
                 );
                 println!("registered {}", text_of(&shown["registered_at"]));
+                let aliases = shown["aliases"].as_array().into_iter().flatten();
+                let aliases: Vec<String> = aliases.map(text_of).collect();
+                if !aliases.is_empty() {
+                    println!("aliases {}", aliases.join(", "));
+                }
+                print_retired(&shown);
                 show_pins(&shown);
                 let mut table = Table::new(&["feature", "type", "null"]);
                 for field in shown["features"].as_array().into_iter().flatten() {
@@ -111,11 +201,16 @@ impl Service {
             }
             Service::List { server } => {
                 let answer = server.client().get("/v1/services")?;
-                let mut table = Table::new(&["service", "versions", "doc"]);
+                let mut table = Table::new(&["service", "versions", "aliases", "doc"]);
                 for service in answer["services"].as_array().into_iter().flatten() {
+                    let aliases = service["aliases"].as_object().into_iter().flatten();
+                    let aliases: Vec<String> = aliases
+                        .map(|(alias, version)| format!("{alias} → {version}"))
+                        .collect();
                     table.row([
                         text_of(&service["name"]),
                         service["versions"].to_string(),
+                        aliases.join(", "),
                         text_of(&service["doc"]),
                     ]);
                 }
@@ -127,20 +222,85 @@ impl Service {
 }
 
 fn show_pins(shown: &Value) {
-    let model = shown["pins"]["model"]
-        .as_object()
-        .map(|_| &shown["pins"]["model"]);
-    for pin in shown["pins"]["transforms"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .chain(model)
-    {
+    let pins = &shown["pins"];
+    let model = pins["model"].as_object().map(|_| &pins["model"]);
+    let pinned = ["views", "transforms"].map(|kind| pins[kind].as_array());
+    for pin in pinned.into_iter().flatten().flatten().chain(model) {
         println!(
             "  pins {}  sha256:{}",
             text_of(&pin["id"]),
             text_of(&pin["digest"])
         );
+    }
+}
+
+/// Where an alias went with its last change.
+fn last_change(shown: &Value) -> String {
+    let (service, alias) = (text_of(&shown["service"]), text_of(&shown["alias"]));
+    let last = shown["history"].as_array().and_then(|all| all.last());
+    let from = last.map_or(&Value::Null, |last| &last["from"]);
+    let now = &shown["settings"]["version"];
+    match from["version"].as_u64() {
+        Some(from) => format!("{service}@{alias} is {service}@{now}, and was {service}@{from}"),
+        None => format!("{service}@{alias} is {service}@{now}"),
+    }
+}
+
+fn show_aliases(answer: &Value) {
+    let aliases = answer["aliases"].as_array().map_or(&[][..], Vec::as_slice);
+    if aliases.is_empty() {
+        let name = text_of(&answer["service"]);
+        println!("service {name} has no alias; its bare name means its newest version");
+        return;
+    }
+    let mut table = Table::new(&["alias", "version", "since", "by"]);
+    for alias in aliases {
+        let last = alias["history"].as_array().and_then(|all| all.last());
+        let last = last.unwrap_or(&Value::Null);
+        table.row([
+            text_of(&alias["alias"]),
+            alias["settings"]["version"].to_string(),
+            text_of(&last["at"]),
+            text_of(&last["by"]),
+        ]);
+    }
+    print!("{table}");
+    for alias in aliases {
+        println!("\n{}", text_of(&alias["alias"]));
+        let mut table = Table::new(&["at", "by", "from", "to", "", "reason"]);
+        for change in alias["history"].as_array().into_iter().flatten() {
+            let version = |settings: &Value| match settings["version"].as_u64() {
+                Some(version) => version.to_string(),
+                None => "–".to_owned(),
+            };
+            table.row([
+                text_of(&change["at"]),
+                text_of(&change["by"]),
+                version(&change["from"]),
+                version(&change["to"]),
+                said(&change["rollback"], "rollback"),
+                change["reason"].as_str().unwrap_or("").to_owned(),
+            ]);
+        }
+        print!("{table}");
+    }
+}
+
+/// The word, if it is true.
+pub fn said(value: &Value, word: &str) -> String {
+    match value {
+        Value::Bool(true) => word.to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// When, by whom and why a version was retired, if it was.
+pub fn print_retired(shown: &Value) {
+    let retired = &shown["retired"];
+    if retired.is_object() {
+        let (at, by) = (text_of(&retired["at"]), text_of(&retired["by"]));
+        let reason = retired["reason"].as_str().unwrap_or("no reason was given");
+        println!("retired {at} by {by}: {reason}");
     }
 }
 

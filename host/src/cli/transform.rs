@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::author::{self, BuildOptions, Built};
 use super::client::{Client, ServerArg};
-use super::service::text_of;
+use super::lifecycle;
+use super::service::{print_retired, said, text_of};
 use super::table::Table;
 use crate::admission::{self, Report};
 use crate::offline::{self, json::write_row};
@@ -64,6 +65,12 @@ pub enum Transform {
         #[command(flatten)]
         server: ServerArg,
     },
+    /// Refuse a version to new services; those that have it keep it.
+    Retire(lifecycle::Retire),
+    /// Take a retirement back.
+    Restore(lifecycle::Restore),
+    /// Delete a version that nothing refers to. The version is never given to other bytes.
+    Delete(lifecycle::Delete),
 }
 
 #[derive(Args)]
@@ -142,7 +149,8 @@ impl Transform {
             }
             Transform::List { server } => {
                 let answer = server.client().get("/v1/transforms")?;
-                let mut table = Table::new(&["transform", "digest", "registered", "doc"]);
+                let mut table =
+                    Table::new(&["transform", "digest", "registered", "retired", "doc"]);
                 for transform in answer["transforms"].as_array().into_iter().flatten() {
                     let id = format!(
                         "{}@{}",
@@ -154,16 +162,21 @@ impl Transform {
                         id,
                         digest,
                         text_of(&transform["registered_at"]),
+                        said(&transform["retired"], "retired"),
                         first_line(&text_of(&transform["doc"])),
                     ]);
                 }
                 print!("{table}");
             }
+            Transform::Retire(retire) => retire.run("transform")?,
+            Transform::Restore(restore) => restore.run("transform")?,
+            Transform::Delete(delete) => delete.run("transform")?,
             Transform::Show { id, server } => {
                 let shown = server.client().get(&format!("/v1/transforms/{id}"))?;
                 println!("{}@{}", text_of(&shown["name"]), text_of(&shown["version"]));
                 println!("{}, {} bytes", text_of(&shown["digest"]), shown["size"]);
                 println!("registered {}", text_of(&shown["registered_at"]));
+                print_retired(&shown);
                 let report: Report = serde_json::from_value(shown["admission"].clone())?;
                 describe(&serde_json::from_value(shown)?);
                 println!("\n{report}");

@@ -11,12 +11,15 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The registry is open and every service is planned: the server listens only then.
+/// The registry is open and the services that a name or an alias means are planned: the server listens only then. What
+/// is registered and cannot be used is named, a line each; the others are answered all the same.
 pub async fn readyz(State(shared): State<Shared>) -> String {
-    format!(
-        "ready: {} services\n",
-        shared.app.registry.catalog().services.len()
-    )
+    let catalog = shared.app.registry.catalog();
+    let mut text = format!("ready: {} services\n", catalog.services.len());
+    for trouble in catalog.troubles() {
+        text.push_str(&format!("trouble: {trouble}\n"));
+    }
+    text
 }
 
 pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {

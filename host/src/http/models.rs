@@ -3,22 +3,32 @@
 use axum::Json;
 use axum::extract::{FromRequest, Multipart, Path, Request, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::changes::{change, changed};
 use super::transforms::status;
-use super::{Problem, Shared, body};
+use super::{Problem, Shared, blocking, body};
+use crate::access::Change;
 use crate::error::Error;
 use crate::model::parity::Vectors;
 use crate::model::{self, Manifest};
-use crate::registry::ModelEntry;
+use crate::registry::{Catalog, Item, Kind, ModelEntry, Retirement};
 
 /// The body is the `.onnx` file, which then carries its manifest in its metadata under `tidemill.manifest`; or
 /// `multipart/form-data` with the parts `model`, `manifest` and, if there are test
 /// vectors, `vectors`.
-pub async fn register(
-    State(shared): State<Shared>,
+pub async fn register(State(shared): State<Shared>, request: Request) -> Response {
+    let mut change = change("model.register", "");
+    let outcome = admitted(shared, request, &mut change).await;
+    changed(change, outcome)
+}
+
+async fn admitted(
+    shared: Shared,
     request: Request,
+    change: &mut Change,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let limit = shared.app.config.server.upload_limit;
     let (onnx, manifest, vectors) = match body::content_type(request.headers()) {
@@ -29,25 +39,30 @@ pub async fn register(
             (onnx, manifest, None)
         }
     };
+    change.subject = manifest.name.clone();
     let app = shared.app.clone();
-    let (entry, outcome) = tokio::task::spawn_blocking(move || {
+    let register = move || {
         app.registry
             .register_model(&onnx, manifest, vectors.as_ref())
-    })
-    .await
-    .map_err(|error| Error::Internal(error.to_string()))??;
-    Ok((status(outcome), Json(shown(&entry))))
+    };
+    let (entry, outcome) = blocking(register).await?;
+    change.subject = entry.id();
+    change.digest = Some(entry.record.digest.clone());
+    let catalog = shared.app.registry.catalog();
+    Ok((status(outcome), Json(shown(&catalog, &entry))))
 }
 
 pub async fn list(State(shared): State<Shared>) -> Json<Value> {
     let catalog = shared.app.registry.catalog();
-    let all = catalog.models.values().flatten().map(|entry| {
+    let all = catalog.models.values().flat_map(|all| all.values());
+    let all = all.map(|entry| {
         json!({
             "name": entry.record.manifest.name,
             "version": entry.record.number,
             "digest": format!("sha256:{}", entry.record.digest),
             "description": entry.record.manifest.description,
             "registered_at": entry.record.registered_at.to_string(),
+            "retired": retirement(&catalog, entry).is_some(),
         })
     });
     Json(json!({ "models": all.collect::<Vec<_>>() }))
@@ -59,7 +74,7 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
-    Ok(Json(shown(catalog.model_by_id(&id)?)))
+    Ok(Json(shown(&catalog, catalog.model_by_id(&id)?)))
 }
 
 async fn parts(
@@ -113,12 +128,22 @@ async fn parts(
     ))
 }
 
-fn shown(entry: &ModelEntry) -> Value {
+fn retirement(catalog: &Catalog, entry: &ModelEntry) -> Option<Retirement> {
+    let record = &entry.record;
+    catalog.retirement(&Item::new(
+        Kind::Model,
+        &record.manifest.name,
+        record.number,
+    ))
+}
+
+fn shown(catalog: &Catalog, entry: &ModelEntry) -> Value {
     json!({
         "name": entry.record.manifest.name,
         "version": entry.record.number,
         "digest": format!("sha256:{}", entry.record.digest),
         "registered_at": entry.record.registered_at.to_string(),
+        "retired": retirement(catalog, entry),
         "facts": entry.record.facts,
         "parity": entry.record.parity,
         "manifest": entry.record.manifest,

@@ -201,6 +201,8 @@ pub(super) async fn no_route(uri: Uri) -> Problem {
         "/v1/transforms",
         "/v1/views",
         "/v1/models",
+        "/v1/training-sets",
+        "/v1/lineage",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -1,26 +1,70 @@
 //! Services: register, list, show.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
+use super::changes::{change, changed};
 use super::transforms::status;
-use super::{Problem, Shared, body};
+use super::{Problem, Shared, blocking, body};
+use crate::access::Change;
 use crate::error::{Error, Result};
+use crate::model::Tensor;
+use crate::registry::{Catalog, Item, Kind, Retirement};
+use crate::schema::Schema;
 use crate::service::graph::Graph;
-use crate::service::{Definition, Service};
+use crate::service::{Definition, Pins, Service};
+
+#[derive(Serialize)]
+pub struct ServiceShown {
+    name: String,
+    version: u32,
+    registered_at: String,
+    /// That point at this version.
+    aliases: Vec<String>,
+    retired: Option<Retirement>,
+    pins: Pins,
+    features: Schema,
+    outputs: Option<Vec<Tensor>>,
+    definition: Definition,
+}
+
+#[derive(Serialize)]
+pub struct ServiceListed {
+    name: String,
+    /// How many there are.
+    versions: usize,
+    /// What the bare name means.
+    version: Option<u32>,
+    /// Where each alias points.
+    aliases: BTreeMap<String, u32>,
+    doc: String,
+}
+
+#[derive(Serialize)]
+pub struct ServiceList {
+    services: Vec<ServiceListed>,
+}
 
 /// The body is a service file: TOML, or the same as JSON.
-pub async fn register(
-    State(shared): State<Shared>,
+pub async fn register(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+    let mut change = change("service.register", "");
+    let outcome = admitted(shared, headers, body, &mut change).await;
+    changed(change, outcome)
+}
+
+async fn admitted(
+    shared: Shared,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    change: &mut Change,
+) -> Result<(StatusCode, Json<ServiceShown>), Problem> {
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let definition = match body::content_type(&headers) {
         "application/json" => Definition::from_json(&bytes)?,
@@ -40,32 +84,45 @@ pub async fn register(
             ));
         }
     };
+    change.subject = definition.name.clone();
     let app = shared.app.clone();
-    let (service, outcome) =
-        tokio::task::spawn_blocking(move || app.registry.register_service(definition))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))??;
-    Ok((status(outcome), Json(shown(&service))))
+    let (service, outcome) = blocking(move || app.registry.register_service(definition)).await?;
+    change.subject = format!("{}@{}", service.name(), service.plan.number);
+    let catalog = shared.app.registry.catalog();
+    Ok((status(outcome), Json(shown(&catalog, &service))))
 }
 
-pub async fn list(State(shared): State<Shared>) -> Json<Value> {
+pub async fn list(State(shared): State<Shared>) -> Json<ServiceList> {
     let catalog = shared.app.registry.catalog();
     let all = catalog.services.iter().map(|(name, versions)| {
-        let doc = versions
-            .last()
-            .map_or("", |newest| newest.plan.definition.doc.as_str());
-        json!({ "name": name, "versions": versions.len(), "doc": doc })
+        let meant = catalog.service_entry(name).ok().map(|entry| &entry.record);
+        let aliases = catalog.aliases.get(name).into_iter().flatten();
+        let aliases = aliases.map(|(alias, settings)| (alias.clone(), settings.version));
+        ServiceListed {
+            name: name.clone(),
+            versions: versions.len(),
+            version: meant.map(|record| record.number),
+            aliases: aliases.collect(),
+            doc: meant.map_or_else(String::new, |record| record.definition.doc.clone()),
+        }
     });
-    Json(json!({ "services": all.collect::<Vec<_>>() }))
+    Json(ServiceList {
+        services: all.collect(),
+    })
 }
 
 /// `name`, `name@3` or `name@alias`.
 pub async fn show(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let catalog = shared.app.registry.catalog();
-    Ok(Json(shown(catalog.service_by_id(&id)?)))
+) -> Result<Json<ServiceShown>, Problem> {
+    let app = shared.app.clone();
+    let shown = blocking(move || {
+        let catalog = app.registry.catalog();
+        let service = catalog.service_entry(&id)?.ready(&catalog)?;
+        Ok(shown(&catalog, service))
+    });
+    Ok(Json(shown.await?))
 }
 
 #[derive(Deserialize)]
@@ -105,15 +162,18 @@ pub async fn plan(
     })
 }
 
-fn shown(service: &Service) -> Value {
-    let plan = &service.plan;
-    json!({
-        "name": service.name(),
-        "version": plan.number,
-        "registered_at": service.registered_at.to_string(),
-        "pins": service.pins,
-        "features": plan.vector.schema,
-        "outputs": plan.model.as_ref().map(|planned| planned.model.engine.outputs()),
-        "definition": plan.definition,
-    })
+fn shown(catalog: &Catalog, service: &Service) -> ServiceShown {
+    let (name, plan) = (service.name(), &service.plan);
+    let model = plan.model.as_ref();
+    ServiceShown {
+        name: name.to_owned(),
+        version: plan.number,
+        registered_at: service.registered_at.to_string(),
+        aliases: catalog.aliases_of(name, plan.number),
+        retired: catalog.retirement(&Item::new(Kind::Service, name, plan.number)),
+        pins: service.pins.clone(),
+        features: plan.vector.schema.clone(),
+        outputs: model.map(|planned| planned.model.engine.outputs().to_vec()),
+        definition: plan.definition.clone(),
+    }
 }

@@ -4,25 +4,34 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Problem, Shared, body};
-use crate::error::Error;
-use crate::registry::{Outcome, TransformEntry};
+use super::changes::{change, changed};
+use super::{Problem, Shared, blocking, body};
+use crate::access::Change;
+use crate::registry::{Catalog, Item, Kind, Outcome, Retirement, TransformEntry};
 
 /// The body is a `.wasm`: a component, or the core module that becomes one.
-pub async fn register(
-    State(shared): State<Shared>,
+pub async fn register(State(shared): State<Shared>, body: Body) -> Response {
+    let mut change = change("transform.register", "");
+    let outcome = admitted(shared, body, &mut change).await;
+    changed(change, outcome)
+}
+
+async fn admitted(
+    shared: Shared,
     body: Body,
+    change: &mut Change,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     // Compiling takes long; requests should not wait for it.
     let app = shared.app.clone();
-    let (entry, outcome) =
-        tokio::task::spawn_blocking(move || app.registry.register_transform(&bytes))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))??;
-    Ok((status(outcome), Json(shown(&entry))))
+    let (entry, outcome) = blocking(move || app.registry.register_transform(&bytes)).await?;
+    change.subject = entry.id();
+    change.digest = Some(entry.record.digest.clone());
+    let catalog = shared.app.registry.catalog();
+    Ok((status(outcome), Json(shown(&catalog, &entry))))
 }
 
 pub async fn list(State(shared): State<Shared>) -> Json<Value> {
@@ -40,6 +49,7 @@ pub async fn list(State(shared): State<Shared>) -> Json<Value> {
                 "digest": format!("sha256:{}", entry.record.digest),
                 "doc": description.doc,
                 "registered_at": entry.record.registered_at.to_string(),
+                "retired": retirement(&catalog, entry).is_some(),
             })
         })
         .collect();
@@ -52,11 +62,18 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
-    Ok(Json(shown(catalog.transform(&id)?)))
+    Ok(Json(shown(&catalog, catalog.transform(&id)?)))
 }
 
-fn shown(entry: &TransformEntry) -> Value {
+fn retirement(catalog: &Catalog, entry: &TransformEntry) -> Option<Retirement> {
+    let description = &entry.record.description;
+    let item = Item::new(Kind::Transform, &description.name, &description.version);
+    catalog.retirement(&item)
+}
+
+fn shown(catalog: &Catalog, entry: &TransformEntry) -> Value {
     let mut value = json!(entry.record);
+    value["retired"] = json!(retirement(catalog, entry));
     value["digest"] = json!(format!("sha256:{}", entry.record.digest));
     value
 }

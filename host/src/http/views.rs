@@ -6,20 +6,69 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
 
+use super::changes::{change, changed};
 use super::transforms::status;
-use super::{Problem, Shared, body};
+use super::{Problem, Shared, blocking, body};
+use crate::access::Change;
 use crate::error::Error;
 use crate::ingest;
+use crate::registry::{Catalog, Item, Kind, Retirement, ViewEntry};
 use crate::view::View;
 
+#[derive(Serialize)]
+pub struct ViewShown {
+    name: String,
+    version: u32,
+    /// Of the definition.
+    digest: String,
+    registered_at: String,
+    retired: Option<Retirement>,
+    /// All versions there are, oldest first.
+    versions: Vec<u32>,
+    definition: View,
+}
+
+#[derive(Serialize)]
+pub struct ViewListed {
+    name: String,
+    /// The newest.
+    version: u32,
+    versions: Vec<u32>,
+    key: Vec<String>,
+    doc: String,
+    entities: u64,
+}
+
+#[derive(Serialize)]
+pub struct ViewList {
+    views: Vec<ViewListed>,
+}
+
+#[derive(Serialize)]
+pub struct Loaded {
+    rows: usize,
+    stored: usize,
+    /// Rows passed over because a newer one of their key is there.
+    outdated: usize,
+}
+
 /// The body is a view definition: TOML, or the same as JSON.
-pub async fn register(
-    State(shared): State<Shared>,
+pub async fn register(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+    let mut change = change("view.register", "");
+    let outcome = admitted(shared, headers, body, &mut change).await;
+    changed(change, outcome)
+}
+
+async fn admitted(
+    shared: Shared,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    change: &mut Change,
+) -> Result<(StatusCode, Json<ViewShown>), Problem> {
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let view = match body::content_type(&headers) {
         "application/json" => View::from_json(&bytes)?,
@@ -29,56 +78,87 @@ pub async fn register(
             View::from_toml(text)?
         }
     };
-    let (view, outcome) = shared.app.registry.register_view(view)?;
-    Ok((status(outcome), Json(json!(*view))))
+    change.subject = view.name.clone();
+    let app = shared.app.clone();
+    let (entry, outcome) = blocking(move || app.registry.register_view(view)).await?;
+    change.subject = entry.id();
+    let catalog = shared.app.registry.catalog();
+    Ok((status(outcome), Json(shown(&catalog, &entry))))
 }
 
-pub async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(shared): State<Shared>) -> Result<Json<ViewList>, Problem> {
     let catalog = shared.app.registry.catalog();
     let mut views = Vec::new();
-    for view in catalog.views.values() {
-        let entities = shared.app.store.view(&view.name)?.count()?;
-        views.push(
-            json!({ "name": view.name, "key": view.key, "doc": view.doc, "entities": entities }),
-        );
+    for (name, versions) in &catalog.views {
+        let Some((version, newest)) = versions.last_key_value() else {
+            continue;
+        };
+        views.push(ViewListed {
+            name: name.clone(),
+            version: *version,
+            versions: versions.keys().copied().collect(),
+            key: newest.view.key.clone(),
+            doc: newest.view.doc.clone(),
+            entities: shared.app.store.view(name)?.count()?,
+        });
     }
-    Ok(Json(json!({ "views": views })))
+    Ok(Json(ViewList { views }))
 }
 
+/// `name@number`, or `name` for the newest.
 pub async fn show(
     State(shared): State<Shared>,
-    Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    Path(id): Path<String>,
+) -> Result<Json<ViewShown>, Problem> {
     let catalog = shared.app.registry.catalog();
-    Ok(Json(json!(**catalog.view(&name)?)))
+    Ok(Json(shown(&catalog, catalog.view(&id)?)))
 }
 
-/// The body is NDJSON, a row a line. All lines are read before the first row is written.
-pub async fn load(
-    State(shared): State<Shared>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let view = shared.app.registry.catalog().view(&name)?.clone();
+/// The body is NDJSON, a row a line, in the columns of the newest version. All lines are read before the first row is
+/// written.
+pub async fn load(State(shared): State<Shared>, Path(name): Path<String>, body: Body) -> Response {
+    let change = change("view.load", &name);
+    changed(change, loaded(shared, name, body).await)
+}
+
+async fn loaded(shared: Shared, name: String, body: Body) -> Result<Json<Loaded>, Problem> {
+    let view = shared.app.registry.catalog().view(&name)?.view.clone();
+    if name != view.name {
+        let message = "rows are written in the columns of the newest version: name the view alone";
+        return Err(Error::invalid("view", message).into());
+    }
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let app = shared.app.clone();
-    let written =
-        tokio::task::spawn_blocking(move || ingest::load(app.store.as_ref(), &view, &bytes))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))??;
-    let rows = written.stored + written.outdated;
-    Ok(Json(
-        json!({ "rows": rows, "stored": written.stored, "outdated": written.outdated }),
-    ))
+    let written = blocking(move || ingest::load(app.store.as_ref(), &view, &bytes)).await?;
+    Ok(Json(Loaded {
+        rows: written.stored + written.outdated,
+        stored: written.stored,
+        outdated: written.outdated,
+    }))
 }
 
 /// One row, by the columns of the key: `…/row?origin=EWR`.
 pub async fn row(
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Path(id): Path<String>,
     Query(key): Query<BTreeMap<String, String>>,
 ) -> Result<Json<Value>, Problem> {
-    let view = shared.app.registry.catalog().view(&name)?.clone();
+    let view = shared.app.registry.catalog().view(&id)?.view.clone();
     let found = ingest::get(shared.app.store.as_ref(), &view, &key)?;
     Ok(Json(found))
+}
+
+fn shown(catalog: &Catalog, entry: &ViewEntry) -> ViewShown {
+    let name = &entry.view.name;
+    let item = Item::new(Kind::View, name, entry.record.number);
+    let versions = catalog.views.get(name).into_iter().flatten();
+    ViewShown {
+        name: name.clone(),
+        version: entry.record.number,
+        digest: format!("sha256:{}", entry.record.digest),
+        registered_at: entry.record.registered_at.to_string(),
+        retired: catalog.retirement(&item),
+        versions: versions.map(|(number, _)| *number).collect(),
+        definition: entry.record.definition.clone(),
+    }
 }

@@ -12,6 +12,9 @@ pub struct Manifest {
     pub description: String,
     /// One for each input of the ONNX graph.
     pub inputs: Vec<InputBinding>,
+    /// The registered training set it was trained on, `flights-2013@1`, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_set: Option<String>,
     /// Training data, test metrics, library versions: kept and shown, not read.
     #[serde(flatten)]
     pub rest: serde_json::Map<String, serde_json::Value>,

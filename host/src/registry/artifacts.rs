@@ -47,6 +47,26 @@ impl Artifacts {
             .map_err(|error| failed("write to", &self.dir, &error))
     }
 
+    /// Whether there is a file of that digest; it is not read.
+    pub fn there(&self, digest: &str) -> Result<()> {
+        let path = self.dir.join(digest);
+        match fs::metadata(&path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(failed("read", &path, &error)),
+        }
+    }
+
+    /// Lets go of the file of that digest. That there is none is as good.
+    pub fn remove(&self, digest: &str) -> Result<()> {
+        let path = self.dir.join(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the file of that digest, and believes it only if it has it.
     pub fn get(&self, wanted: &str) -> Result<Vec<u8>> {
         let path = self.dir.join(wanted);

@@ -1,141 +1,54 @@
 //! A snapshot of everything registered.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use semver::{Version, VersionReq};
-use serde::{Deserialize, Serialize};
 
-use super::Artifacts;
-use crate::admission;
+use super::entry::{ModelEntry, ServiceEntry, TrainingSetRecord, TransformEntry, ViewEntry};
+use super::{AliasSettings, Item, Kind, Retirement, STABLE, Tombstone, Workshop};
 use crate::error::{Error, Result};
-use crate::model::parity::Report;
-use crate::model::{self, Facts, LoadedModel, Manifest};
-use crate::service::{Definition, Pins, Service};
-use crate::transform::{Description, Engine, Transform};
-use crate::view::View;
+use crate::service::Service;
 
 /// Names to versions, oldest first.
-#[derive(Clone, Default)]
+pub type Numbered<T> = BTreeMap<String, BTreeMap<u32, Arc<T>>>;
+
+#[derive(Clone)]
 pub struct Catalog {
     pub transforms: BTreeMap<String, BTreeMap<Version, Arc<TransformEntry>>>,
-    pub views: BTreeMap<String, Arc<View>>,
-    pub models: BTreeMap<String, Vec<Arc<ModelEntry>>>,
-    pub services: BTreeMap<String, Vec<Arc<Service>>>,
+    pub views: Numbered<ViewEntry>,
+    pub models: Numbered<ModelEntry>,
+    pub services: Numbered<ServiceEntry>,
+    pub training_sets: Numbered<TrainingSetRecord>,
     /// Of each service, its aliases.
     pub aliases: BTreeMap<String, BTreeMap<String, Arc<AliasSettings>>>,
+    pub retired: BTreeMap<Item, Arc<Retirement>>,
+    /// What was deleted: its version is never given to anything else.
+    pub gone: BTreeMap<Item, Arc<Tombstone>>,
+    /// Records that cannot be read, and why. An alias stands here as a version of its service.
+    pub broken: BTreeMap<Item, String>,
     /// Every way to name a service: `name`, `name@3`, `name@alias`.
-    ids: HashMap<String, Arc<Service>>,
-}
-
-/// What an alias stands for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AliasSettings {
-    /// The version it points at.
-    pub version: u32,
-}
-
-/// The alias that a service's bare name means, where there is one.
-pub const STABLE: &str = "stable";
-
-#[derive(Clone, Serialize, Deserialize)]
-pub struct TransformRecord {
-    #[serde(flatten)]
-    pub description: Description,
-    pub digest: String,
-    /// Bytes of the component.
-    pub size: usize,
-    pub admission: admission::Report,
-    pub registered_at: jiff::Timestamp,
-}
-
-/// A transform, compiled when first needed.
-pub struct TransformEntry {
-    pub record: TransformRecord,
-    pub(super) loaded: OnceLock<Transform>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub struct ModelRecord {
-    pub number: u32,
-    pub digest: String,
-    pub manifest: Manifest,
-    pub facts: Facts,
-    /// What its test vectors showed, if it came with any.
-    #[serde(default)]
-    pub parity: Option<Report>,
-    pub registered_at: jiff::Timestamp,
-}
-
-/// A model, loaded when first needed.
-pub struct ModelEntry {
-    pub record: ModelRecord,
-    pub(super) loaded: OnceLock<Arc<LoadedModel>>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub struct ServiceRecord {
-    pub number: u32,
-    pub definition: Definition,
-    pub pins: Pins,
-    pub registered_at: jiff::Timestamp,
-}
-
-impl TransformEntry {
-    pub(super) fn new(record: TransformRecord) -> TransformEntry {
-        TransformEntry {
-            record,
-            loaded: OnceLock::new(),
-        }
-    }
-
-    /// `name@version`.
-    pub fn id(&self) -> String {
-        format!(
-            "{}@{}",
-            self.record.description.name, self.record.description.version
-        )
-    }
-
-    pub(super) fn load(&self, engine: &Engine, artifacts: &Artifacts) -> Result<Transform> {
-        if let Some(loaded) = self.loaded.get() {
-            return Ok(loaded.clone());
-        }
-        let loaded = engine.load(&artifacts.get(&self.record.digest)?)?;
-        Ok(self.loaded.get_or_init(|| loaded).clone())
-    }
-}
-
-impl ModelEntry {
-    pub(super) fn new(record: ModelRecord) -> ModelEntry {
-        ModelEntry {
-            record,
-            loaded: OnceLock::new(),
-        }
-    }
-
-    /// `name@number`.
-    pub fn id(&self) -> String {
-        format!("{}@{}", self.record.manifest.name, self.record.number)
-    }
-
-    pub(super) fn load(&self, artifacts: &Artifacts) -> Result<Arc<LoadedModel>> {
-        if let Some(loaded) = self.loaded.get() {
-            return Ok(loaded.clone());
-        }
-        let record = &self.record;
-        let onnx = artifacts.get(&record.digest)?;
-        let loaded = model::load(
-            &record.manifest.name,
-            record.number,
-            &onnx,
-            record.manifest.clone(),
-        )?;
-        Ok(self.loaded.get_or_init(|| Arc::new(loaded)).clone())
-    }
+    ids: HashMap<String, Arc<ServiceEntry>>,
+    pub(super) workshop: Arc<Workshop>,
 }
 
 impl Catalog {
+    pub(super) fn new(workshop: Arc<Workshop>) -> Catalog {
+        Catalog {
+            transforms: BTreeMap::new(),
+            views: BTreeMap::new(),
+            models: BTreeMap::new(),
+            services: BTreeMap::new(),
+            training_sets: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            ids: HashMap::new(),
+            workshop,
+        }
+    }
+
     pub(super) fn add_transform(&mut self, entry: TransformEntry) -> Arc<TransformEntry> {
         let entry = Arc::new(entry);
         let description = &entry.record.description;
@@ -144,109 +57,212 @@ impl Catalog {
         entry
     }
 
-    pub(super) fn add_view(&mut self, view: View) -> Arc<View> {
-        let view = Arc::new(view);
-        self.views.insert(view.name.clone(), view.clone());
-        view
-    }
-
-    pub(super) fn add_model(&mut self, entry: ModelEntry) -> Arc<ModelEntry> {
-        let entry = Arc::new(entry);
-        self.models
-            .entry(entry.record.manifest.name.clone())
-            .or_default()
-            .push(entry.clone());
-        entry
-    }
-
-    pub(super) fn add_service(&mut self, service: Service) -> Arc<Service> {
-        let service = Arc::new(service);
-        self.services
-            .entry(service.plan.definition.name.clone())
-            .or_default()
-            .push(service.clone());
+    /// Writes down what every id of a service means, so that a request finds its service at once; and lets go of what was
+    /// made ready for services that nobody asks for.
+    pub(super) fn settle(&mut self) {
         self.index();
-        service
+        let idle: Vec<_> = (self.services.values())
+            .flat_map(|versions| versions.values())
+            .filter(|entry| entry.is_ready() && !self.is_pointed(entry))
+            .filter_map(|entry| entry.rested())
+            .collect();
+        for entry in idle {
+            let definition = &entry.record.definition;
+            if let Some(versions) = self.services.get_mut(&definition.name) {
+                versions.insert(entry.record.number, Arc::new(entry));
+            }
+        }
+        self.index();
     }
 
-    /// Writes down what every id of a service means, so that a request finds its service at once.
     fn index(&mut self) {
         let mut ids = HashMap::new();
         for (name, versions) in &self.services {
-            for service in versions {
-                ids.insert(format!("{name}@{}", service.plan.number), service.clone());
+            for entry in versions.values() {
+                ids.insert(entry.id(), entry.clone());
             }
             for (alias, settings) in self.aliases.get(name).into_iter().flatten() {
-                if let Some(service) = numbered(versions, Some(settings.version)) {
-                    ids.insert(format!("{name}@{alias}"), service.clone());
+                if let Some(entry) = versions.get(&settings.version) {
+                    ids.insert(format!("{name}@{alias}"), entry.clone());
                 }
             }
-            let stable = ids.get(&format!("{name}@{STABLE}"));
-            if let Some(service) = stable.or(versions.last()) {
-                ids.insert(name.clone(), service.clone());
+            // Of what cannot be read nothing else takes the place: a name never quietly means another version.
+            let meant = self
+                .meant(name)
+                .ok()
+                .and_then(|number| versions.get(&number));
+            if let Some(entry) = meant {
+                ids.insert(name.clone(), entry.clone());
             }
         }
         self.ids = ids;
     }
 
-    pub fn view(&self, name: &str) -> Result<&Arc<View>> {
-        self.views
-            .get(name)
-            .ok_or_else(|| not_found("view", name, self.views.keys().cloned()))
+    /// Whether a service's bare name or an alias means this version.
+    pub(super) fn is_pointed(&self, entry: &ServiceEntry) -> bool {
+        let (name, number) = (&entry.record.definition.name, entry.record.number);
+        let aliases = self.aliases.get(name).into_iter().flatten();
+        self.meant(name).is_ok_and(|meant| meant == number)
+            || aliases
+                .into_iter()
+                .any(|(_, settings)| settings.version == number)
     }
 
-    /// `name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest.
+    /// The version that a service's bare name means: that of `stable`, else the newest that is not retired, else the
+    /// newest.
+    fn meant(&self, name: &str) -> Result<u32, Option<&String>> {
+        if let Some(reason) = self.broken.get(&Item::new(Kind::Service, name, STABLE)) {
+            return Err(Some(reason));
+        }
+        if let Some(stable) = self.aliases.get(name).and_then(|all| all.get(STABLE)) {
+            return Ok(stable.version);
+        }
+        let live = self.services.get(name).into_iter().flatten();
+        let broken = self
+            .broken
+            .keys()
+            .filter(|item| item.kind == Kind::Service && item.name == name);
+        let all: Vec<u32> = live
+            .map(|(number, _)| *number)
+            .chain(broken.filter_map(Item::number))
+            .collect();
+        let offered = all.iter().filter(|number| {
+            !self
+                .retired
+                .contains_key(&Item::new(Kind::Service, name, number))
+        });
+        offered.max().or(all.iter().max()).copied().ok_or(None)
+    }
+
+    /// `name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest that is
+    /// not retired.
     pub fn service_by_id(&self, id: &str) -> Result<&Arc<Service>> {
-        self.ids.get(id).ok_or_else(|| {
-            let name = id.split_once('@').map_or(id, |(name, _)| name);
-            let Some(versions) = self.services.get(name) else {
-                return not_found("service", name, self.services.keys().cloned());
-            };
-            let numbers = versions
-                .iter()
-                .map(|service| format!("{name}@{}", service.plan.number));
-            let aliases = self.aliases.get(name).into_iter().flatten();
-            let aliases = aliases.map(|(alias, _)| format!("{name}@{alias}"));
-            not_found("service version", id, numbers.chain(aliases))
-        })
+        self.service_entry(id)?.asked(self)
     }
 
-    /// The model's version `number`, or its newest.
-    pub fn model(&self, name: &str, number: Option<u32>) -> Result<&Arc<ModelEntry>> {
-        let versions = self
-            .models
-            .get(name)
-            .ok_or_else(|| not_found("model", name, self.models.keys().cloned()))?;
-        numbered(versions, number).ok_or_else(|| {
-            let wanted = format!("{name}@{}", number.unwrap_or(0));
-            not_found(
-                "model version",
-                &wanted,
-                (1..=versions.len()).map(|number| format!("{name}@{number}")),
-            )
-        })
+    /// As [`Catalog::service_by_id`], of what is registered: nothing is made ready.
+    pub fn service_entry(&self, id: &str) -> Result<&Arc<ServiceEntry>> {
+        self.ids.get(id).ok_or_else(|| self.no_service(id))
     }
 
-    /// `name@number` or `name`.
-    pub fn model_by_id(&self, id: &str) -> Result<&Arc<ModelEntry>> {
-        let (name, number) = match id.split_once('@') {
-            None => (id, None),
-            Some((name, number)) => match number.parse() {
-                Ok(number) => (name, Some(number)),
-                Err(_) => {
-                    return Err(not_found(
-                        "model version",
-                        id,
-                        self.models.values().flatten().map(|m| m.id()),
-                    ));
-                }
-            },
+    fn no_service(&self, id: &str) -> Error {
+        let (name, version) = id.split_once('@').unwrap_or((id, STABLE));
+        if let Some(reason) = self.broken.get(&Item::new(Kind::Service, name, version)) {
+            return Error::Internal(format!("service {name}@{version} cannot be read: {reason}"));
+        }
+        let Some(versions) = self.services.get(name) else {
+            return not_found("service", name, self.services.keys().cloned());
         };
-        self.model(name, number)
+        if id == name {
+            let number = self.meant(name).unwrap_or_default();
+            return Error::Internal(format!(
+                "service {name} means {name}@{number}, which cannot be read; name another version"
+            ));
+        }
+        let aliases = self.aliases.get(name).into_iter().flatten();
+        let aliases = aliases.map(|(alias, _)| format!("{name}@{alias}"));
+        let known = versions.values().map(|entry| entry.id());
+        not_found(Kind::Service.version(), id, known.chain(aliases))
+    }
+
+    /// That there is a service of that name.
+    pub fn service_name<'a>(&self, name: &'a str) -> Result<&'a str> {
+        match self.services.contains_key(name) {
+            true => Ok(name),
+            false => Err(not_found("service", name, self.services.keys().cloned())),
+        }
+    }
+
+    /// Since when a version is retired, if it is.
+    pub fn retirement(&self, item: &Item) -> Option<Retirement> {
+        self.retired
+            .get(item)
+            .map(|retired| Retirement::clone(retired))
+    }
+
+    /// The aliases of a service that point at its version `number`.
+    pub fn aliases_of(&self, name: &str, number: u32) -> Vec<String> {
+        let aliases = self.aliases.get(name).into_iter().flatten();
+        let mine = aliases.filter(|(_, settings)| settings.version == number);
+        mine.map(|(alias, _)| alias.clone()).collect()
+    }
+
+    /// `name@number`, or `name` for the newest.
+    pub fn view(&self, id: &str) -> Result<&Arc<ViewEntry>> {
+        self.numbered(Kind::View, &self.views, id, false)
+    }
+
+    /// `name@number`, or `name` for the newest.
+    pub fn model_by_id(&self, id: &str) -> Result<&Arc<ModelEntry>> {
+        self.numbered(Kind::Model, &self.models, id, false)
+    }
+
+    /// `name@number`, or `name` for the newest.
+    pub fn training_set(&self, id: &str) -> Result<&Arc<TrainingSetRecord>> {
+        self.numbered(Kind::TrainingSet, &self.training_sets, id, false)
+    }
+
+    /// As [`Catalog::view`], for something new: the newest is the newest that is not retired, and a retired one is refused.
+    pub(super) fn offered_view(&self, id: &str) -> Result<&Arc<ViewEntry>> {
+        self.numbered(Kind::View, &self.views, id, true)
+    }
+
+    /// As [`Catalog::model_by_id`], for something new.
+    pub(super) fn offered_model(&self, id: &str) -> Result<&Arc<ModelEntry>> {
+        self.numbered(Kind::Model, &self.models, id, true)
+    }
+
+    fn numbered<'a, T>(
+        &self,
+        kind: Kind,
+        all: &'a Numbered<T>,
+        id: &str,
+        offered: bool,
+    ) -> Result<&'a Arc<T>> {
+        let (name, version) = match id.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (id, None),
+        };
+        let Some(versions) = all.get(name) else {
+            return Err(not_found(kind.name(), name, all.keys().cloned()));
+        };
+        let matching: Vec<_> = match version {
+            None => versions.iter().rev().collect(),
+            Some(version) => {
+                let number = version.parse::<u32>().ok();
+                number
+                    .and_then(|number| versions.get_key_value(&number))
+                    .into_iter()
+                    .collect()
+            }
+        };
+        let matching = matching
+            .into_iter()
+            .map(|(number, entry)| (Item::new(kind, name, number), entry));
+        self.chosen(matching, offered).unwrap_or_else(|| {
+            let broken =
+                version.and_then(|version| self.broken.get(&Item::new(kind, name, version)));
+            Err(match broken {
+                Some(reason) => Error::Internal(format!("{kind} {id} cannot be read: {reason}")),
+                None => {
+                    let known = versions.keys().map(|number| format!("{name}@{number}"));
+                    not_found(kind.version(), id, known)
+                }
+            })
+        })
     }
 
     /// `name@version`: of a whole version that one, of a part of it the newest that begins so, without one the newest.
     pub fn transform(&self, id: &str) -> Result<&Arc<TransformEntry>> {
+        self.transform_where(id, false)
+    }
+
+    /// As [`Catalog::transform`], for something new.
+    pub(super) fn offered_transform(&self, id: &str) -> Result<&Arc<TransformEntry>> {
+        self.transform_where(id, true)
+    }
+
+    fn transform_where(&self, id: &str, offered: bool) -> Result<&Arc<TransformEntry>> {
         let (name, version) = id.split_once('@').unwrap_or((id, "*"));
         let versions = self
             .transforms
@@ -257,16 +273,102 @@ impl Catalog {
         } else {
             partial(version)
         };
-        let known = || versions.keys().map(|version| format!("{name}@{version}"));
-        let wanted =
-            VersionReq::parse(&wanted).map_err(|_| not_found("transform version", id, known()))?;
-        let found = versions
+        let unknown = || {
+            let item = Item::new(Kind::Transform, name, version);
+            if let Some(reason) = self.broken.get(&item) {
+                return Error::Internal(format!("{item} cannot be read: {reason}"));
+            }
+            let known = versions.keys().map(|version| format!("{name}@{version}"));
+            not_found(Kind::Transform.version(), id, known)
+        };
+        let wanted = VersionReq::parse(&wanted).map_err(|_| unknown())?;
+        let matching = versions
             .iter()
             .rev()
-            .find(|(version, _)| wanted.matches(version));
-        found
-            .map(|(_, entry)| entry)
-            .ok_or_else(|| not_found("transform version", id, known()))
+            .filter(|(version, _)| wanted.matches(version))
+            .map(|(version, entry)| (Item::new(Kind::Transform, name, version), entry));
+        self.chosen(matching, offered)
+            .unwrap_or_else(|| Err(unknown()))
+    }
+
+    /// Of the versions that an id can mean, newest first, the one it means. None if there is none.
+    fn chosen<'a, T>(
+        &self,
+        matching: impl Iterator<Item = (Item, &'a Arc<T>)>,
+        offered: bool,
+    ) -> Option<Result<&'a Arc<T>>> {
+        let mut refused = None;
+        for (item, entry) in matching {
+            match self.retired.get(&item) {
+                Some(retirement) if offered => {
+                    refused.get_or_insert_with(|| retirement.refusal(&item));
+                }
+                _ => return Some(Ok(entry)),
+            }
+        }
+        refused.map(Err)
+    }
+
+    /// The version that an id of that kind means.
+    pub fn find(&self, kind: Kind, id: &str) -> Result<Item> {
+        let id = match kind {
+            Kind::Transform => self.transform(id)?.id(),
+            Kind::View => self.view(id)?.id(),
+            Kind::Model => self.model_by_id(id)?.id(),
+            Kind::Service => self.service_entry(id)?.id(),
+            Kind::TrainingSet => self.training_set(id)?.id(),
+        };
+        Item::exact(kind, &id)
+    }
+
+    /// The next version of that name. A number is never given twice, so what is gone or cannot be read counts too.
+    fn next_number(&self, kind: Kind, name: &str) -> u32 {
+        fn newest<T>(all: &Numbered<T>, name: &str) -> u32 {
+            let last = all.get(name).and_then(|versions| versions.keys().last());
+            last.copied().unwrap_or(0)
+        }
+        let live = match kind {
+            Kind::Transform => 0,
+            Kind::View => newest(&self.views, name),
+            Kind::Model => newest(&self.models, name),
+            Kind::Service => newest(&self.services, name),
+            Kind::TrainingSet => newest(&self.training_sets, name),
+        };
+        let gone = self.gone.keys().chain(self.broken.keys());
+        gone.filter(|item| item.kind == kind && item.name == name)
+            .filter_map(Item::number)
+            .fold(live, u32::max)
+            + 1
+    }
+
+    /// The version that had this digest and was deleted: the same may come back under its number.
+    fn returning(&self, kind: Kind, name: &str, digest: &str) -> Option<u32> {
+        let mine = |item: &&Item| item.kind == kind && item.name == name;
+        let gone = self.gone.iter().filter(|(item, _)| mine(item));
+        let mut same = gone.filter(|(_, tombstone)| tombstone.digest == digest);
+        same.next().and_then(|(item, _)| item.number())
+    }
+
+    /// Where something new goes: the number that the same had before it was deleted, or the next.
+    pub(super) fn place(&self, kind: Kind, name: &str, digest: &str) -> (Item, u32) {
+        let returning = self.returning(kind, name, digest);
+        let number = returning.unwrap_or_else(|| self.next_number(kind, name));
+        (Item::new(kind, name, number), number)
+    }
+
+    /// What is wrong with what is registered, in sentences.
+    pub fn troubles(&self) -> Vec<String> {
+        let broken = self
+            .broken
+            .iter()
+            .map(|(item, reason)| format!("{item} cannot be read: {reason}"));
+        let entries = self
+            .services
+            .values()
+            .flat_map(|versions| versions.values());
+        broken
+            .chain(entries.filter_map(|entry| entry.trouble()))
+            .collect()
     }
 }
 
@@ -280,14 +382,11 @@ fn partial(version: &str) -> String {
     }
 }
 
-fn numbered<T>(versions: &[T], number: Option<u32>) -> Option<&T> {
-    match number {
-        None => versions.last(),
-        Some(number) => versions.get(usize::try_from(number).ok()?.checked_sub(1)?),
-    }
-}
-
-fn not_found(kind: &'static str, name: &str, known: impl Iterator<Item = String>) -> Error {
+pub(super) fn not_found(
+    kind: &'static str,
+    name: &str,
+    known: impl Iterator<Item = String>,
+) -> Error {
     Error::NotFound {
         kind,
         name: name.to_owned(),

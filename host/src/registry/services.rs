@@ -1,74 +1,160 @@
 //! What a service's names mean at the moment of its registration, and for ever after.
 
-use super::{Catalog, Registry, ServiceRecord};
+use std::sync::Arc;
+
+use super::entry::digest_of;
+use super::{Artifacts, Catalog, Kind, Outcome, Registry, ServiceEntry, ServiceRecord};
 use crate::error::{Error, Result};
-use crate::service::{self, Definition, Parts, Pins, Service};
+use crate::metrics::Metrics;
+use crate::service::{self, Definition, Parts, Pin, Pins, Service};
+use crate::store::OnlineStore;
+use crate::transform::Engine;
+
+/// What a service is made ready with.
+pub struct Workshop {
+    pub(super) engine: Engine,
+    pub(super) artifacts: Artifacts,
+    pub(super) store: Arc<dyn OnlineStore>,
+    pub(super) metrics: Arc<Metrics>,
+}
 
 impl Registry {
-    /// Finds each name of the definition in the catalog.
-    pub(super) fn pinned(&self, catalog: &Catalog, definition: &Definition) -> Result<Pins> {
-        let missing = |error: Error| {
-            Error::refused(
-                format!("service \"{}\"", definition.name),
-                error.to_string(),
-            )
+    /// Plans a service and makes it ready. The same definition that comes to the same pins is the number it has already.
+    pub fn register_service(&self, definition: Definition) -> Result<(Arc<Service>, Outcome)> {
+        let _registering = self.registering.lock();
+        let catalog = self.catalog.load_full();
+        let pins = pinned(&catalog, &definition)?;
+        let versions = catalog.services.get(&definition.name);
+        let same = |entry: &&Arc<ServiceEntry>| {
+            entry.record.definition == definition && entry.record.pins == pins
         };
-        for lookup in &definition.lookups {
-            catalog.view(&lookup.view).map_err(missing)?;
+        let known = versions.and_then(|versions| versions.values().find(same));
+        if let Some(entry) = known {
+            return Ok((entry.ready(&catalog)?.clone(), Outcome::Unchanged));
         }
-        let transforms = definition
-            .transforms
-            .iter()
-            .map(|transform| {
-                let entry = catalog.transform(&transform.uses).map_err(missing)?;
-                Ok(service::Pin {
-                    id: entry.id(),
-                    digest: entry.record.digest.clone(),
-                })
-            })
-            .collect::<Result<_>>()?;
-        let model = match &definition.model {
-            None => None,
-            Some(model) => {
-                let entry = catalog.model_by_id(&model.uses).map_err(missing)?;
-                Some(service::Pin {
-                    id: entry.id(),
-                    digest: entry.record.digest.clone(),
-                })
-            }
+        let digest = digest_of(&(&definition, &pins))?;
+        let (item, number) = catalog.place(Kind::Service, &definition.name, &digest);
+        let record = ServiceRecord {
+            number,
+            definition,
+            pins,
+            registered_at: jiff::Timestamp::now(),
         };
-        Ok(Pins { transforms, model })
+        let service = Arc::new(catalog.workshop.service(&catalog, &record)?);
+        let entry = ServiceEntry::new(record, Some(service.clone()))?;
+        self.keep_new(&item, &entry.record)?;
+        let mut next = Catalog::clone(&catalog);
+        next.gone.remove(&item);
+        next.services
+            .entry(item.name)
+            .or_default()
+            .insert(number, Arc::new(entry));
+        self.publish(next);
+        Ok((service, Outcome::Created))
     }
+}
 
+/// Finds each name of the definition in the catalog.
+fn pinned(catalog: &Catalog, definition: &Definition) -> Result<Pins> {
+    let missing = |error: Error| {
+        Error::refused(
+            format!("service \"{}\"", definition.name),
+            error.to_string(),
+        )
+    };
+    let views = definition.lookups.iter().map(|lookup| {
+        let entry = catalog.offered_view(&lookup.view).map_err(missing)?;
+        Ok(Pin {
+            id: entry.id(),
+            digest: entry.record.digest.clone(),
+        })
+    });
+    let views = views.collect::<Result<_>>()?;
+    let transforms = definition.transforms.iter().map(|transform| {
+        let entry = catalog
+            .offered_transform(&transform.uses)
+            .map_err(missing)?;
+        Ok(Pin {
+            id: entry.id(),
+            digest: entry.record.digest.clone(),
+        })
+    });
+    let transforms = transforms.collect::<Result<_>>()?;
+    let model = match &definition.model {
+        None => None,
+        Some(model) => {
+            let entry = catalog.offered_model(&model.uses).map_err(missing)?;
+            Some(Pin {
+                id: entry.id(),
+                digest: entry.record.digest.clone(),
+            })
+        }
+    };
+    Ok(Pins {
+        views,
+        transforms,
+        model,
+    })
+}
+
+impl Workshop {
     /// Makes a service ready from its record: loads what it pins and plans it.
-    pub(super) fn restored(&self, catalog: &Catalog, record: ServiceRecord) -> Result<Service> {
-        let views = record.definition.lookups.iter().map(|lookup| {
-            let view = catalog.view(&lookup.view)?;
-            Ok((view.clone(), self.store.view(&view.name)?))
+    pub(super) fn service(&self, catalog: &Catalog, record: &ServiceRecord) -> Result<Service> {
+        let views = record.pins.views.iter().map(|pin| {
+            let entry = catalog.view(&pin.id)?;
+            same(pin, &entry.record.digest)?;
+            Ok((entry.view.clone(), self.store.view(&entry.view.name)?))
         });
         let views = views.collect::<Result<_>>()?;
         let transforms = record.pins.transforms.iter().map(|pin| {
-            catalog
-                .transform(&pin.id)?
-                .load(&self.engine, &self.artifacts)
+            let entry = catalog.transform(&pin.id)?;
+            same(pin, &entry.record.digest)?;
+            entry.load(&self.engine, &self.artifacts)
         });
         let transforms = transforms.collect::<Result<_>>()?;
-        let model = record
-            .pins
-            .model
-            .as_ref()
-            .map(|pin| catalog.model_by_id(&pin.id)?.load(&self.artifacts));
+        let model = record.pins.model.as_ref().map(|pin| {
+            let entry = catalog.model_by_id(&pin.id)?;
+            same(pin, &entry.record.digest)?;
+            entry.load(&self.artifacts)
+        });
         let parts = Parts {
             views,
             transforms,
             model: model.transpose()?,
         };
-        let plan = service::resolve(record.definition, record.number, parts)?;
+        let plan = service::resolve(record.definition.clone(), record.number, parts)?;
         Ok(Service::new(
             plan,
-            record.pins,
+            record.pins.clone(),
             record.registered_at,
             &self.metrics,
         ))
     }
+
+    /// Whether all that is pinned is there, with its files. Nothing is loaded.
+    pub(super) fn there(&self, catalog: &Catalog, pins: &Pins) -> Result<()> {
+        for pin in &pins.views {
+            same(pin, &catalog.view(&pin.id)?.record.digest)?;
+        }
+        for pin in &pins.transforms {
+            same(pin, &catalog.transform(&pin.id)?.record.digest)?;
+            self.artifacts.there(&pin.digest)?;
+        }
+        if let Some(pin) = &pins.model {
+            same(pin, &catalog.model_by_id(&pin.id)?.record.digest)?;
+            self.artifacts.there(&pin.digest)?;
+        }
+        Ok(())
+    }
+}
+
+/// What has another digest than was pinned is not run in its place.
+fn same(pin: &Pin, digest: &str) -> Result<()> {
+    if pin.digest == digest {
+        return Ok(());
+    }
+    let Pin { id, digest: pinned } = pin;
+    Err(Error::Internal(format!(
+        "{id} was pinned with digest sha256:{pinned}, and has sha256:{digest} here; register the service anew"
+    )))
 }

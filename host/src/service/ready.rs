@@ -11,12 +11,14 @@ use crate::metrics::{Metrics, ServiceMetrics};
 /// What the names of a definition meant when it was registered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pins {
+    /// Of the look-ups, in the definition's order.
+    pub views: Vec<Pin>,
     /// In the definition's order.
     pub transforms: Vec<Pin>,
     pub model: Option<Pin>,
 }
 
-/// `name@version` and the digest of the artifact.
+/// `name@version` and the digest of the artifact; of a view, of its definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     pub id: String,

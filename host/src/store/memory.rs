@@ -102,4 +102,9 @@ impl ViewRows for MemoryRows {
     fn count(&self) -> Result<u64> {
         Ok(self.rows.read().len() as u64)
     }
+
+    fn clear(&self) -> Result<()> {
+        self.rows.write().clear();
+        Ok(())
+    }
 }

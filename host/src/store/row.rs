@@ -1,15 +1,20 @@
 //! A row of a view as bytes, compact and quick to read.
 //!
-//! One byte of version; event time and time of arrival, eight bytes each; the validity bits of the nullable columns,
-//! lowest first; then, in the order of the columns, every value that is there: f64, i64 and timestamp in eight bytes,
-//! bool in one, text as its length and its bytes, a list as its count and its items. Numbers are little-endian,
-//! lengths and counts LEB128. A row is read with the columns it was written with: the bytes do not name them.
+//! One byte of version; event time and time of arrival, eight bytes each; how many columns follow; the validity bits of
+//! the nullable ones, lowest first; then, in the order of the columns, every value that is there: f64, i64 and timestamp
+//! in eight bytes, bool in one, text as its length and its bytes, a list as its count and its items. Numbers are
+//! little-endian, lengths and counts LEB128.
+//!
+//! The bytes do not name the columns. A row is read with those of any version of its view: of two versions one begins
+//! with the columns of the other, and what it has besides is nullable. Columns that the row was written without are
+//! null; those that the reader does not know are passed over.
 
 use crate::block::{Block, RowsBuilder};
 use crate::error::{Error, Result};
 use crate::schema::{Pool, Schema, Slot};
 
-const VERSION: u8 = 1;
+/// 1 had no count of columns.
+const VERSION: u8 = 2;
 
 /// When a row's event was, and when the row came. µs since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,7 @@ pub fn encode(columns: &Schema, block: &Block, row: usize, times: Times, out: &m
     out.push(VERSION);
     out.extend_from_slice(&times.event.to_le_bytes());
     out.extend_from_slice(&times.arrival.to_le_bytes());
+    write_length(columns.len(), out);
     let bits = out.len();
     out.resize(bits + columns.layout().nullables.div_ceil(8), 0);
     for &slot in columns.slots() {
@@ -61,7 +67,7 @@ pub fn times(bytes: &[u8]) -> Result<Times> {
     Bytes(bytes).header().ok_or_else(|| corrupt(bytes))
 }
 
-/// Appends the row to `rows`, a builder of `into`: the same columns in the same order, of which more may be nullable
+/// Appends the row, of any version of the view that has these columns, to `rows`, a builder of `into`: the same columns in the same order, of which more may be nullable
 /// (see [`View::looked_up`](crate::view::View::looked_up)). After an error the builder holds a row in part: drop it.
 pub fn decode(
     columns: &Schema,
@@ -81,8 +87,17 @@ fn read(
     rows: &mut RowsBuilder,
 ) -> Option<Times> {
     let times = bytes.header()?;
-    let validity = bytes.take(columns.layout().nullables.div_ceil(8))?;
-    for (from, &to) in columns.slots().iter().zip(into.slots()) {
+    let written = bytes.length()?;
+    let known = columns.len();
+    let nullables = match written == known {
+        true => columns.layout().nullables,
+        false => nullables(columns, written)?,
+    };
+    let validity = bytes.take(nullables.div_ceil(8))?;
+    for (from, &to) in columns.slots()[..known.min(written)]
+        .iter()
+        .zip(into.slots())
+    {
         if from
             .validity
             .is_some_and(|ordinal| validity[ordinal / 8] & (1 << (ordinal % 8)) == 0)
@@ -99,7 +114,20 @@ fn read(
             bytes.set_value(from.pool, to, rows)?;
         }
     }
-    bytes.0.is_empty().then_some(times)
+    // What is left belongs to columns that are not known here.
+    (bytes.0.is_empty() || written > known).then_some(times)
+}
+
+/// How many of the `written` columns of a row are nullable, where that is more or fewer than are known: the versions of
+/// a view differ in nullable columns at the end and in nothing else.
+fn nullables(columns: &Schema, written: usize) -> Option<usize> {
+    let all = columns.layout().nullables;
+    if written > columns.len() {
+        return Some(all + (written - columns.len()));
+    }
+    let missing = &columns.slots()[written..];
+    let nullable = missing.iter().all(|slot| slot.validity.is_some());
+    nullable.then(|| all - missing.len())
 }
 
 /// What is left to read. None from any method: there is less than that, or it is something else.
@@ -198,9 +226,9 @@ fn corrupt(bytes: &[u8]) -> Error {
             "a stored row of {} bytes is damaged, or of another schema",
             bytes.len()
         ),
-        Some(version) => {
-            format!("a stored row is of version {version}; this program reads version {VERSION}")
-        }
+        Some(version) => format!(
+            "a stored row is of version {version}; this program reads version {VERSION}: load the view's rows anew"
+        ),
         None => "a stored row is empty".to_owned(),
     })
 }
@@ -218,6 +246,31 @@ mod tests {
             ..field.clone()
         };
         Schema::new(schema.fields().iter().map(field).collect())
+    }
+
+    /// Every type, then every type again, under other names and nullable.
+    fn widened() -> Schema {
+        let more = nullable(&every_type());
+        let more = more.fields().iter().map(|field| crate::schema::Field {
+            name: format!("more_{}", field.name),
+            ..field.clone()
+        });
+        Schema::new(every_type().fields().iter().cloned().chain(more).collect())
+    }
+
+    #[test]
+    fn columns_that_must_be_there_are_not_made_up() {
+        let one = schema(&[("a", "f64", false)]);
+        let two = schema(&[("a", "f64", false), ("b", "f64", false)]);
+        let mut row = RowsBuilder::new(&one);
+        row.begin_row();
+        let (block, mut bytes) = (row.finish(), Vec::new());
+        encode(&one, &block, 0, TIMES, &mut bytes);
+        let error = decode(&two, &bytes, &two, &mut RowsBuilder::new(&two)).unwrap_err();
+        assert!(
+            error.to_string().contains("damaged, or of another schema"),
+            "{error}"
+        );
     }
 
     const TIMES: Times = Times {
@@ -242,6 +295,51 @@ mod tests {
             for (from, to) in columns.slots().iter().zip(into.slots()) {
                 for row in 0..block.rows() {
                     prop_assert_eq!(block.is_valid(*from, row), looked_up.is_valid(*to, row));
+                }
+            }
+        }
+
+        /// Of two versions of a view the wider has every type besides, nullable. Rows of each are read by both.
+        #[test]
+        fn versions_of_a_view_read_each_other(block in any_block(widened(), 5)) {
+            let (narrow, wide) = (every_type(), widened());
+            let (mut old, mut new, mut wider) =
+                (RowsBuilder::new(&narrow), RowsBuilder::new(&wide), RowsBuilder::new(&wide));
+            for row in 0..block.rows() {
+                let mut bytes = Vec::new();
+                encode(&wide, &block, row, TIMES, &mut bytes);
+                prop_assert_eq!(decode(&narrow, &bytes, &narrow, &mut old).unwrap(), TIMES);
+                prop_assert_eq!(decode(&wide, &bytes, &wide, &mut wider).unwrap(), TIMES);
+            }
+            let old = old.finish();
+            prop_assert!(wider.finish().same_bits(&block, &wide));
+            for row in 0..block.rows() {
+                let mut bytes = Vec::new();
+                encode(&narrow, &old, row, TIMES, &mut bytes);
+                prop_assert_eq!(decode(&wide, &bytes, &wide, &mut new).unwrap(), TIMES);
+            }
+            let new = new.finish();
+            // There and back through both formats: what both versions know is the same, the rest is null.
+            let mut again = RowsBuilder::new(&narrow);
+            for row in 0..block.rows() {
+                let mut bytes = Vec::new();
+                encode(&wide, &new, row, TIMES, &mut bytes);
+                decode(&narrow, &bytes, &narrow, &mut again).unwrap();
+                for slot in &wide.slots()[narrow.len()..] {
+                    prop_assert!(!new.is_valid(*slot, row));
+                }
+            }
+            prop_assert!(again.finish().same_bits(&old, &narrow));
+            for (narrow, wide) in narrow.slots().iter().zip(wide.slots()) {
+                prop_assert_eq!(narrow, wide);
+                for row in 0..block.rows() {
+                    prop_assert_eq!(old.is_valid(*narrow, row), block.is_valid(*wide, row));
+                    if narrow.pool == Pool::Text && !narrow.many {
+                        prop_assert_eq!(old.text(*narrow, row), block.text(*wide, row));
+                    }
+                    if narrow.pool == Pool::Integers && !narrow.many {
+                        prop_assert_eq!(old.integer(*narrow, row), block.integer(*wide, row));
+                    }
                 }
             }
         }
@@ -274,7 +372,8 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the online store failed: a stored row is of version 9; this program reads version 1"
+            "the online store failed: a stored row is of version 9; this program reads version 2: load \
+             the view's rows anew"
         );
     }
 }

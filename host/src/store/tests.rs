@@ -86,6 +86,12 @@ fn conforms(store: &dyn OnlineStore) {
     let expected = expected.map(|row| row.map(|row| row.as_bytes().to_vec()));
     assert_eq!(fetched.unwrap(), expected);
     store.flush().unwrap();
+
+    airport.clear().unwrap();
+    assert_eq!((airport.count().unwrap(), plane.count().unwrap()), (0, 3));
+    assert_eq!(read(&*airport, b"a"), None);
+    airport.put(&[write("a", -1, "anew")]).unwrap();
+    assert_eq!(read(&*airport, b"a").unwrap(), b"anew");
 }
 
 /// Many writers of one key: the newest is what stays.

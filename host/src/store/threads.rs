@@ -79,4 +79,8 @@ impl ViewRows for ThreadedRows {
     fn count(&self) -> Result<u64> {
         self.inner.count()
     }
+
+    fn clear(&self) -> Result<()> {
+        self.inner.clear()
+    }
 }

@@ -273,7 +273,7 @@ pub fn nodes<'a>(
         .iter()
         .zip(&parts.views)
         .map(|(definition, (view, rows))| Node::LookUp {
-            alias: definition.alias.as_deref().unwrap_or(&definition.view),
+            alias: definition.alias.as_deref().unwrap_or(&view.name),
             definition,
             view,
             rows,

@@ -1,0 +1,212 @@
+//! What a training set is: the feature vectors of a service for many past events, and exactly what made them.
+//!
+//! The files themselves lie where whoever made them put them; the registry keeps what is in them, with their digests.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::schema::check_name;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: String,
+    /// The service's version whose vectors these are: `flight-delay@2`.
+    pub service: String,
+    /// All transforms that the service pins.
+    #[serde(default)]
+    pub transforms: Vec<Used>,
+    /// A model that had a part in it, if one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Used>,
+    /// The columns, in the order of the service's vector.
+    pub features: Vec<String>,
+    pub rows: u64,
+    /// Where the events came from, in the maker's own words. Kept and shown, not read.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub spine: Value,
+    /// The views that were looked up, and which of their rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<Span>,
+    pub files: Vec<File>,
+    /// The version of Tidemill that made it.
+    pub made_by: String,
+}
+
+/// A version, and the digest of its artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// `name@version`.
+    pub id: String,
+    /// SHA-256, with or without `sha256:` before it.
+    pub digest: String,
+}
+
+/// The rows of a view whose event times lie between.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// `weather@1`.
+    pub view: String,
+    /// Absent: from the first row on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Absent: to the last row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub path: String,
+    /// Of its bytes, lower-case hexadecimal, with or without `sha256:` before it.
+    pub sha256: String,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Used {
+    /// The digest alone.
+    pub fn hex(&self) -> &str {
+        hex(&self.digest)
+    }
+}
+
+impl Manifest {
+    pub fn from_json(bytes: &[u8]) -> Result<Manifest> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::refused("the training set", error.to_string()))
+    }
+
+    /// What can be seen without knowing what is registered.
+    pub fn check(&self) -> Result<(), String> {
+        check_name(&self.name)?;
+        if self.features.is_empty() {
+            return Err(
+                "it has no features; name the columns in the order of the vector".to_owned(),
+            );
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.features.iter().find(|name| !seen.insert(*name)) {
+            return Err(format!("its features name {twice} twice"));
+        }
+        if self.files.is_empty() {
+            return Err("it has no files; name each with path, sha256, rows and bytes".to_owned());
+        }
+        let digests = self.files.iter().map(|file| (&file.path, &file.sha256));
+        let used = self.transforms.iter().chain(&self.model);
+        for (what, digest) in digests.chain(used.map(|used| (&used.id, &used.digest))) {
+            let hex = hex(digest);
+            let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            if hex.len() != 64 || !hex.bytes().all(digit) {
+                return Err(format!(
+                    "the digest of {what} is \"{digest}\"; a SHA-256 has 64 hexadecimal digits in lower case"
+                ));
+            }
+        }
+        let rows = self
+            .files
+            .iter()
+            .map(|file| file.rows)
+            .fold(0, u64::saturating_add);
+        if rows != self.rows {
+            return Err(format!(
+                "it has {} rows, but its files have {rows}",
+                self.rows
+            ));
+        }
+        for span in &self.views {
+            if let (Some(from), Some(to)) = (span.from, span.to)
+                && from > to
+            {
+                let view = &span.view;
+                return Err(format!(
+                    "its rows of view {view} are from {from} to {to}, which is before"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hex(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn manifest() -> Value {
+        json!({
+            "name": "flights-2013",
+            "service": "flight-delay@2",
+            "transforms": [{ "id": "great-circle@1.0.0", "digest": "a".repeat(64) }],
+            "features": ["leg.km", "plane.seats"],
+            "rows": 30,
+            "spine": { "file": "flights.parquet" },
+            "views": [{ "view": "weather@1", "from": "2013-01-01T00:00:00Z", "to": "2013-12-31T00:00:00Z" }],
+            "files": [
+                { "path": "a.parquet", "sha256": "b".repeat(64), "rows": 10, "bytes": 100 },
+                { "path": "b.parquet", "sha256": format!("sha256:{}", "c".repeat(64)), "rows": 20, "bytes": 200 },
+            ],
+            "made_by": "0.1.0",
+        })
+    }
+
+    #[test]
+    fn a_manifest_there_and_back() {
+        let text = manifest().to_string();
+        let read = Manifest::from_json(text.as_bytes()).unwrap();
+        read.check().unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+
+    #[test]
+    fn each_refusal() {
+        for (pointer, value, expected) in [
+            ("/name", json!("Flights"), "is no name"),
+            ("/features", json!([]), "it has no features"),
+            (
+                "/features/1",
+                json!("leg.km"),
+                "its features name leg.km twice",
+            ),
+            ("/files", json!([]), "it has no files"),
+            (
+                "/files/0/sha256",
+                json!("B".repeat(64)),
+                "the digest of a.parquet is",
+            ),
+            (
+                "/transforms/0/digest",
+                json!("aa"),
+                "the digest of great-circle@1.0.0 is \"aa\"",
+            ),
+            ("/rows", json!(31), "it has 31 rows, but its files have 30"),
+            (
+                "/views/0/to",
+                json!("2012-12-31T00:00:00Z"),
+                "view weather@1 are from",
+            ),
+        ] {
+            let mut changed = manifest();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            let read = Manifest::from_json(changed.to_string().as_bytes()).unwrap();
+            let message = read.check().unwrap_err();
+            assert!(message.contains(expected), "{pointer}: {message}");
+        }
+        let message = Manifest::from_json(b"{\"naem\": 1}")
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("unknown field `naem`"), "{message}");
+    }
+}
