@@ -68,6 +68,25 @@ fn a_training_set_has_the_bits_of_the_answers() {
         "{said}"
     );
 
+    // The log alone, with the service's bundle, gives the same bits again.
+    let bundle = dir.path().join("flight-delay.tar");
+    good(
+        tidemill(&["service", "export", "flight-delay@1", "--out"])
+            .arg(&bundle)
+            .args(["--server", server.url()]),
+    );
+    let replay = |log: &Path| {
+        let mut command = tidemill(&["replay"]);
+        command.arg(log).arg("--bundle").arg(&bundle);
+        command
+    };
+    let said = good(&mut replay(&log));
+    let expected = format!("{} rows of flight-delay@1 run again", sample.len());
+    assert!(
+        said.contains(&expected) && said.ends_with("0 differences\n"),
+        "{said}"
+    );
+
     // A row of the weather that comes late: the answers did not know it, and a set made now does.
     let (flight, _) = sample[sample.len() / 2..]
         .iter()

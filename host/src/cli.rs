@@ -6,6 +6,7 @@ mod demo;
 mod lifecycle;
 mod lineage;
 mod model;
+mod replay;
 mod score;
 mod serve;
 mod service;
@@ -57,6 +58,8 @@ enum Command {
     TrainingSet(training_set::TrainingSet),
     /// Show what was made from what.
     Lineage(lineage::Lineage),
+    /// Run logged answers again and compare them bit by bit.
+    Replay(replay::Replay),
     /// Score rows with a service.
     Score(score::Score),
 }
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Service(command) => command.run(),
         Command::TrainingSet(command) => command.run(),
         Command::Lineage(lineage) => lineage.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Score(score) => score.run(),
     };
     match outcome {

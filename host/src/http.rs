@@ -87,6 +87,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/services", get(services::list).post(services::register))
         .route("/v1/services/{id}/plan", get(services::plan))
+        .route("/v1/services/{id}/bundle", get(services::bundle))
         .route("/v1/services/{id}/training-rows", post(training::rows))
         .route(
             "/v1/services/{id}",

@@ -22,6 +22,7 @@
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
+//! | [`replay`] | logged answers run again and compared | trust the log's word for a feature |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
 pub mod access;
@@ -39,6 +40,7 @@ pub mod metrics;
 pub mod model;
 pub mod offline;
 pub mod registry;
+pub mod replay;
 pub mod request;
 pub mod schema;
 pub mod score;

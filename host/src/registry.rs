@@ -6,6 +6,7 @@
 
 mod aliases;
 mod artifacts;
+pub mod bundle;
 mod catalog;
 mod delete;
 mod entry;

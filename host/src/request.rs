@@ -12,9 +12,10 @@ use std::fmt::Write as _;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::block::{Block, Column, Picked, RowsBuilder, pick};
+use crate::block::{Block, Column, Picked, RowsBuilder, Source, pick};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
+use crate::score::Looked;
 
 pub use declared::Declared;
 pub use timestamp::parse_timestamp;
@@ -38,6 +39,8 @@ pub struct Request {
     pub shared: Option<Vec<bool>>,
     /// Of each row, when it was asked (µs): nothing that arrived later is looked up. None: now.
     pub arrivals: Option<Vec<i64>>,
+    /// By steps of the plan, what their look-ups found: they are not asked again.
+    pub found: Vec<(usize, Source, Looked)>,
     pub wishes: Wishes,
 }
 
@@ -244,6 +247,7 @@ impl<'s> State<'s> {
                 rows,
                 shared: None,
                 arrivals: None,
+                found: Vec::new(),
                 wishes,
             });
         };
@@ -261,6 +265,7 @@ impl<'s> State<'s> {
             rows,
             shared: Some(shared.given),
             arrivals: None,
+            found: Vec::new(),
             wishes,
         })
     }

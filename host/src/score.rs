@@ -86,6 +86,13 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(service: &'a Service, request: Request, arrived: Arrived) -> Run<'a> {
         let plan = &service.plan;
+        let mut scored = Scored::new(plan, request.rows);
+        let mut begun = vec![false; plan.steps.len()];
+        for (at, source, looked) in request.found {
+            begun[at] = true;
+            scored.sources[at + 1] = source;
+            scored.lookups[at] = Some(looked);
+        }
         Run {
             service,
             plan,
@@ -94,9 +101,9 @@ impl<'a> Run<'a> {
             shared: request.shared,
             arrivals: request.arrivals,
             live: Rows::All,
-            begun: vec![false; plan.steps.len()],
-            done: vec![false; plan.steps.len()],
-            scored: Scored::new(plan, request.rows),
+            done: begun.clone(),
+            begun,
+            scored,
             lap: Instant::now(),
         }
     }

@@ -92,6 +92,7 @@ impl Builder {
             rows: spine,
             shared: None,
             arrivals,
+            found: Vec::new(),
             wishes: Wishes::default(),
         };
         let arrived = Arrived {

@@ -29,6 +29,15 @@ pub enum Service {
         #[command(flatten)]
         server: ServerArg,
     },
+    /// Write a service with all that it is made of to one file, from which `tidemill replay` runs anywhere.
+    Export {
+        /// `name`, `name@3` or `name@alias`.
+        id: String,
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        server: ServerArg,
+    },
     /// Print a service's plan: what runs at the same time, what waits for what, the longest chain.
     Plan {
         /// `name`, `name@3` or `name@alias`.
@@ -186,6 +195,14 @@ impl Service {
                 print!("\n{table}");
                 let definition: Definition = serde_json::from_value(shown["definition"].clone())?;
                 println!("\n{}", toml::to_string(&definition)?);
+            }
+            Service::Export { id, out, server } => {
+                let tar = server
+                    .client()
+                    .get_raw(&format!("/v1/services/{id}/bundle"))?;
+                std::fs::write(&out, &tar)
+                    .with_context(|| format!("cannot write {}", out.display()))?;
+                println!("{id} in {} ({} bytes)", out.display(), tar.len());
             }
             Service::Plan { id, format, server } => {
                 let format = match format {

@@ -177,3 +177,19 @@ fn shown(catalog: &Catalog, service: &Service) -> ServiceShown {
         definition: plan.definition.clone(),
     }
 }
+
+/// The service with all that it is made of, as a tar.
+pub async fn bundle(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let app = shared.app.clone();
+    let tar = tokio::task::spawn_blocking(move || app.registry.bundle(&id))
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))??;
+    Ok((
+        [(axum::http::header::CONTENT_TYPE, "application/x-tar")],
+        tar,
+    )
+        .into_response())
+}

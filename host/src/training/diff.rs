@@ -8,7 +8,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{
+    Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -49,6 +51,23 @@ pub struct Evidence {
     pub key: Vec<String>,
     pub left: String,
     pub right: String,
+    /// The raw inputs, as JSON, where they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+impl Column {
+    /// Notes two values that differ.
+    pub fn differs(&mut self, left: &ArrayRef, at: usize, right: &ArrayRef, other: usize) {
+        self.different += 1;
+        if let (Some(a), Some(b)) = (number(left, at), number(right, other)) {
+            let distance = (a - b).abs();
+            self.largest = Some(
+                self.largest
+                    .map_or(distance, |largest| largest.max(distance)),
+            );
+        }
+    }
 }
 
 impl Diff {
@@ -163,16 +182,13 @@ pub fn diff(left: &Path, right: &Path, key: &[String]) -> Result<Diff> {
                 if same(other, *left_row, values, *row) {
                     continue;
                 }
-                column.different += 1;
-                if let (Some(a), Some(b)) = (number(other, *left_row), number(values, *row)) {
-                    let distance = (a - b).abs();
-                    column.largest = Some(column.largest.map_or(distance, |l| l.max(distance)));
-                }
+                column.differs(other, *left_row, values, *row);
                 if column.evidence.len() < EVIDENCE {
                     column.evidence.push(Evidence {
                         key: row_key.clone(),
                         left: shown(other, *left_row),
                         right: shown(values, *row),
+                        request: None,
                     });
                 }
             }
@@ -231,7 +247,7 @@ fn twice(path: &Path, key: &[String]) -> Error {
 }
 
 /// Whether two values have the same bits.
-fn same(a: &ArrayRef, at: usize, b: &ArrayRef, other: usize) -> bool {
+pub fn same(a: &ArrayRef, at: usize, b: &ArrayRef, other: usize) -> bool {
     match (a.is_null(at), b.is_null(other)) {
         (true, true) => return true,
         (false, false) => {}
@@ -271,7 +287,7 @@ fn same(a: &ArrayRef, at: usize, b: &ArrayRef, other: usize) -> bool {
     }
 }
 
-fn number(array: &ArrayRef, at: usize) -> Option<f64> {
+pub fn number(array: &ArrayRef, at: usize) -> Option<f64> {
     if array.is_null(at) {
         return None;
     }
@@ -279,12 +295,13 @@ fn number(array: &ArrayRef, at: usize) -> Option<f64> {
         DataType::Float64 => Some(array.as_primitive::<Float64Type>().value(at)),
         DataType::Float32 => Some(f64::from(array.as_primitive::<Float32Type>().value(at))),
         DataType::Int64 => Some(array.as_primitive::<Int64Type>().value(at) as f64),
+        DataType::Int32 => Some(f64::from(array.as_primitive::<Int32Type>().value(at))),
         _ => None,
     }
 }
 
 /// A value as a person reads it.
-fn shown(array: &ArrayRef, at: usize) -> String {
+pub fn shown(array: &ArrayRef, at: usize) -> String {
     if array.is_null(at) {
         return "null".to_owned();
     }
