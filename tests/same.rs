@@ -1,12 +1,15 @@
 //! The proof: what was answered online and what is computed offline from the same events have the same bits.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::command_line::{bad, good, tidemill};
 use super::flights::{in_order, sample};
 use super::support::{Server, file, register_flights};
+use tidemill::store::{AsOf, OnlineStore, ViewRows, Write, Written};
 
 /// Posts the sample in the order the flights left, an hour's weather first.
 fn post(server: &Server, sample: &[(Value, Value)]) {
@@ -41,10 +44,18 @@ fn build(server: &Server, out: &Path) -> String {
 
 #[test]
 fn a_training_set_has_the_bits_of_the_answers() {
-    let server = Server::start(|_| {});
+    let server = Server::start(|config| {
+        config.skew.share = 1.0;
+        config.skew.queue = 10_000;
+    });
     register_flights(&server);
     let sample = sample();
     post(&server, &sample);
+    // All of it is computed again in the running server, on fresh instances and from the views' history.
+    let audited = |metrics: &str| count(metrics, "tidemill_skew_audited_rows_total");
+    let metrics = wait_for(&server, |metrics| audited(metrics) == sample.len() as u64);
+    assert_eq!(count(&metrics, "tidemill_skew_total"), 0, "{metrics}");
+    assert_eq!(count(&metrics, "tidemill_skew_audits_failed_total"), 0);
     let dir = tempfile::tempdir().expect("a folder");
     let set = dir.path().join("set");
     let said = build(&server, &set);
@@ -132,4 +143,114 @@ fn a_training_set_has_the_bits_of_the_answers() {
             "{name}"
         );
     }
+}
+
+/// The sum of a metric over its labels.
+fn count(metrics: &str, name: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+    });
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+/// The metrics, once they are as they should be; or as they are after a while.
+fn wait_for(server: &Server, good: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let metrics = server.get("/metrics").text;
+        if good(&metrics) || Instant::now() > deadline {
+            return metrics;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A store whose history is not what it gave when it was asked: what a defect of a store would look like.
+struct Forgetful(Arc<dyn OnlineStore>);
+
+struct ForgetfulRows(Arc<dyn ViewRows>);
+
+impl OnlineStore for Forgetful {
+    fn view(&self, name: &str) -> tidemill::error::Result<Arc<dyn ViewRows>> {
+        let rows = self.0.view(name)?;
+        Ok(match name {
+            "plane" => Arc::new(ForgetfulRows(rows)),
+            _ => rows,
+        })
+    }
+
+    fn flush(&self) -> tidemill::error::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl ViewRows for ForgetfulRows {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn get(
+        &self,
+        key: &[u8],
+        as_of: AsOf,
+        found: &mut dyn FnMut(&[u8]),
+    ) -> tidemill::error::Result<bool> {
+        match as_of.arrival {
+            i64::MAX => self.0.get(key, as_of, found),
+            _ => Ok(false),
+        }
+    }
+
+    fn put(&self, rows: &[Write<'_>]) -> tidemill::error::Result<Written> {
+        self.0.put(rows)
+    }
+
+    fn count(&self) -> tidemill::error::Result<u64> {
+        self.0.count()
+    }
+
+    fn clear(&self) -> tidemill::error::Result<()> {
+        self.0.clear()
+    }
+}
+
+#[test]
+fn the_running_server_sees_an_answer_that_cannot_be_had_again() {
+    let server = Server::start_with(
+        |config| config.skew.share = 1.0,
+        |store| Arc::new(Forgetful(store)),
+    );
+    register_flights(&server);
+    let (flight, _) = &sample()[0];
+    let answer = server.post(
+        "/v1/services/flight-delay/score",
+        json!({ "inputs": flight }).to_string(),
+    );
+    assert_eq!(answer.json["results"][0]["lookups"]["plane"], "present");
+    let metrics = wait_for(&server, |metrics| count(metrics, "tidemill_skew_total") > 0);
+    assert!(
+        metrics.contains(
+            "tidemill_skew_total{column=\"plane.status\",service=\"flight-delay\",version=\"1\"} 1"
+        ),
+        "{metrics}"
+    );
+    let evidence = server.data().join("skew");
+    let id = answer.json["request_id"].as_str().expect("an id");
+    let evidence = std::fs::read_to_string(evidence.join(format!("{id}.json"))).expect("evidence");
+    let evidence: Value = serde_json::from_str(&evidence).expect("JSON");
+    let status = evidence
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["column"] == "plane.status"));
+    let status = status.expect("the status differs");
+    assert_eq!(
+        (
+            &status["answered"],
+            &status["again"],
+            &status["request"]["tailnum"]
+        ),
+        (&json!("present"), &json!("not_found"), &flight["tailnum"])
+    );
 }

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::skew::Audit;
 use crate::store::{MemoryStore, OnlineStore, SledStore, ThreadedStore};
 use crate::transform::Engine;
 
@@ -16,6 +17,8 @@ pub struct App {
     pub store: Arc<dyn OnlineStore>,
     /// None where the configuration switches it off.
     pub log: Option<Box<dyn FeatureLog>>,
+    /// None where the configuration switches it off.
+    pub skew: Option<Audit>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -67,8 +70,10 @@ impl App {
             )?)),
             false => None,
         };
+        let skew = Audit::start(&config.skew, dir.join("skew"), metrics.clone())?;
         Ok(App {
             config,
+            skew,
             registry,
             store,
             log,

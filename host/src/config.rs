@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::log;
+use crate::skew;
 use crate::span::Span;
 use crate::transform::Limits;
 
@@ -20,6 +21,7 @@ pub struct Config {
     pub store: Store,
     pub transforms: Limits,
     pub log: Log,
+    pub skew: skew::Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,7 @@ impl Default for Config {
             store: Store::default(),
             transforms: Limits::default(),
             log: Log::default(),
+            skew: skew::Settings::default(),
         }
     }
 }
@@ -135,6 +138,12 @@ impl Config {
                 self.server.listen
             ));
         }
+        if !(0.0..=1.0).contains(&self.skew.share) {
+            return Err(format!(
+                "skew.share is {}: it is a share of the requests, from 0 to 1",
+                self.skew.share
+            ));
+        }
         for (key, value) in [
             ("server.body_limit", self.server.body_limit),
             ("server.row_limit", self.server.row_limit),
@@ -185,6 +194,7 @@ mod tests {
             ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
             ("[store]\nkind = \"redis\"", "redis"),
+            ("[skew]\nshare = 2.0", "skew.share"),
         ] {
             let message = Config::parse(text).unwrap_err();
             assert!(message.contains(named), "{message}");

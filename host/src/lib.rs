@@ -23,6 +23,7 @@
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
 //! | [`replay`] | logged answers run again and compared | trust the log's word for a feature |
+//! | [`skew`] | a sample of answers computed again, fresh and from history | make an answer wait |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
 pub mod access;
@@ -45,6 +46,7 @@ pub mod request;
 pub mod schema;
 pub mod score;
 pub mod service;
+pub mod skew;
 pub mod span;
 pub mod store;
 pub mod training;

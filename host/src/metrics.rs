@@ -1,5 +1,6 @@
 //! Counts and histograms, in Prometheus' text format. Handles are found once a service, not once a request.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub struct Metrics {
     fallbacks: IntCounterVec,
     stage_seconds: HistogramVec,
     errors: IntCounterVec,
+    audited_rows: IntCounterVec,
+    skewed: IntCounterVec,
+    audits_failed: IntCounter,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -152,6 +156,24 @@ impl Metrics {
                     "Answers that were a problem, by kind",
                     &["kind"],
                 )?,
+                audited_rows: counters(
+                    "tidemill_skew_audited_rows_total",
+                    "Answered rows that were computed again, on fresh instances and from view history",
+                    &["service", "version"],
+                )?,
+                skewed: counters(
+                    "tidemill_skew_total",
+                    "Answers that had other bits when computed again, by column; should stay 0",
+                    &["service", "version", "column"],
+                )?,
+                audits_failed: {
+                    let failed = IntCounter::new(
+                        "tidemill_skew_audits_failed_total",
+                        "Answers that could not be computed again",
+                    )?;
+                    registry.register(Box::new(failed.clone()))?;
+                    failed
+                },
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(
                     "tidemill_log_dropped",
@@ -238,6 +260,23 @@ impl Metrics {
     /// Counts an answer that was a problem.
     pub fn problem(&self, kind: &str) {
         self.errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts an answer computed again, and the columns in which it differed.
+    pub fn audited(&self, service: &str, version: u32, rows: usize, columns: &BTreeSet<&str>) {
+        let version = version.to_string();
+        self.audited_rows
+            .with_label_values(&[service, &version])
+            .inc_by(rows as u64);
+        for column in columns {
+            self.skewed
+                .with_label_values(&[service, &version, column])
+                .inc();
+        }
+    }
+
+    pub fn audit_failed(&self) {
+        self.audits_failed.inc();
     }
 
     /// What became of the feature log's records since the start.

@@ -168,6 +168,7 @@ fn again(service: &Service, logged: &RecordBatch, scored: bool, report: &mut Rep
         shared: None,
         arrivals: None,
         found,
+        fresh: false,
         wishes: Wishes::default(),
     };
     let arrived = Arrived {

@@ -41,6 +41,8 @@ pub struct Request {
     pub arrivals: Option<Vec<i64>>,
     /// By steps of the plan, what their look-ups found: they are not asked again.
     pub found: Vec<(usize, Source, Looked)>,
+    /// Whether each transform runs on an instance made for this request alone.
+    pub fresh: bool,
     pub wishes: Wishes,
 }
 
@@ -248,6 +250,7 @@ impl<'s> State<'s> {
                 shared: None,
                 arrivals: None,
                 found: Vec::new(),
+                fresh: false,
                 wishes,
             });
         };
@@ -266,6 +269,7 @@ impl<'s> State<'s> {
             shared: Some(shared.given),
             arrivals: None,
             found: Vec::new(),
+            fresh: false,
             wishes,
         })
     }

@@ -73,6 +73,7 @@ struct Run<'a> {
     shared: Option<Vec<bool>>,
     /// Of each row, when it was asked (µs), where that is not now.
     arrivals: Option<Vec<i64>>,
+    fresh: bool,
     /// Rows whose answer is still to be found.
     live: Rows,
     /// Of each step.
@@ -100,6 +101,7 @@ impl<'a> Run<'a> {
             deadline: plan.deadline.map(|budget| arrived.instant + budget),
             shared: request.shared,
             arrivals: request.arrivals,
+            fresh: request.fresh,
             live: Rows::All,
             done: begun.clone(),
             begun,

@@ -93,6 +93,7 @@ impl Builder {
             shared: None,
             arrivals,
             found: Vec::new(),
+            fresh: false,
             wishes: Wishes::default(),
         };
         let arrived = Arrived {

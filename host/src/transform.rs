@@ -27,6 +27,7 @@ pub use engine::Engine;
 pub use limits::Limits;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ struct Inner {
     pre: InstancePre<Memory>,
     exports: Exports,
     warm: Arc<Warm>,
+    /// Set when a warm instance has answered otherwise than a fresh one.
+    only_fresh: AtomicBool,
 }
 
 /// What a transform answered.
@@ -122,6 +125,9 @@ impl Transform {
     ///
     /// [`Error::Transform`] if the guest fails or answers what it did not declare.
     pub fn call(&self, rows: &Block) -> Result<Answer> {
+        if self.0.only_fresh.load(Ordering::Relaxed) {
+            return self.call_fresh(rows);
+        }
         self.split(rows, |rows| {
             let mut instance = match self.0.warm.take() {
                 Some(instance) => instance,
@@ -134,6 +140,13 @@ impl Transform {
             }
             Ok(answer)
         })
+    }
+
+    /// From now on every call has an instance of its own: a warm one was seen to answer otherwise.
+    pub fn only_fresh(&self) {
+        if !self.0.only_fresh.swap(true, Ordering::Relaxed) {
+            tracing::error!(transform = %self.0.name, "runs on fresh instances from now on");
+        }
     }
 
     /// As [`Transform::call`], on an instance made for this call alone, about ten times as dear for one row.

@@ -1,12 +1,13 @@
 //! A server within the test's process, on port 0; it ends with the process at the latest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill::app::App;
 use tidemill::config::Config;
+use tidemill::store::OnlineStore;
 use tokio::runtime::Runtime;
 
 use super::{guest, plugin, text};
@@ -30,6 +31,14 @@ pub struct Answer {
 impl Server {
     /// A server with every default but what `change` changes, and nothing registered.
     pub fn start(change: impl FnOnce(&mut Config)) -> Server {
+        Server::start_with(change, |store| store)
+    }
+
+    /// As [`Server::start`], with another online store around the configured one.
+    pub fn start_with(
+        change: impl FnOnce(&mut Config),
+        store: impl FnOnce(Arc<dyn OnlineStore>) -> Arc<dyn OnlineStore>,
+    ) -> Server {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
         let mut config = Config {
             data_dir: data.path().to_owned(),
@@ -37,7 +46,7 @@ impl Server {
         };
         config.server.listen = "127.0.0.1:0".parse().expect("an address");
         change(&mut config);
-        let app = Arc::new(App::open(config).expect("the server opens"));
+        let app = Arc::new(App::open_with(config, store).expect("the server opens"));
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
@@ -65,6 +74,10 @@ impl Server {
     pub fn log(&self) -> PathBuf {
         self.app.flush().expect("the log is written");
         self.data.path().join("log")
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub fn url(&self) -> &str {

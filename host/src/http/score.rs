@@ -1,6 +1,7 @@
 //! `POST …/score` and `…/features`: request → validate → *the sentence* → answer → log.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -72,7 +73,7 @@ async fn answered(
 /// A panic of ours is our failure, and the next request's business no more than any other.
 pub(super) async fn guarded(
     app: &App,
-    service: &Service,
+    service: &Arc<Service>,
     wanted: Wanted,
     body: &[u8],
 ) -> Result<Vec<u8>> {
@@ -86,7 +87,7 @@ pub(super) async fn guarded(
         })
 }
 
-async fn answer(app: &App, service: &Service, wanted: Wanted, body: &[u8]) -> Result<Vec<u8>> {
+async fn answer(app: &App, service: &Arc<Service>, wanted: Wanted, body: &[u8]) -> Result<Vec<u8>> {
     let arrived = Arrived::now();
     let request = decoded(app, service, wanted, body)?;
     answer_rows(app, service, wanted, request, arrived).await
@@ -122,7 +123,7 @@ pub(super) fn answerable(service: &Service, wanted: Wanted) -> Result<()> {
 /// Answers decoded rows, and logs them.
 pub(super) async fn answer_rows(
     app: &App,
-    service: &Service,
+    service: &Arc<Service>,
     wanted: Wanted,
     request: Request,
     arrived: Arrived,
@@ -159,8 +160,16 @@ pub(super) async fn answer_rows(
         .encode_seconds
         .observe(encoding.elapsed().as_secs_f64());
     metrics.seconds.observe(total.as_secs_f64());
+    let audit = app.skew.as_ref().filter(|audit| audit.wants());
+    if app.log.is_none() && audit.is_none() {
+        return Ok(json);
+    }
+    let record = scored.into_record(service, request_id, arrived.at, Role::Answer, total);
+    if let Some(audit) = audit {
+        audit.offer(service, record.clone(), wanted);
+    }
     if let Some(log) = &app.log {
-        log.offer(scored.into_record(service, request_id, arrived.at, Role::Answer, total));
+        log.offer(record);
     }
     Ok(json)
 }

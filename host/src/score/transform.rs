@@ -7,6 +7,7 @@ use super::{Outcome, Refusal, Run};
 use crate::block::{Block, Rows, Source};
 use crate::error::{Error, Result};
 use crate::join::join;
+use crate::schema::Schema;
 use crate::transform::{Answer, Transform};
 
 /// How many failing rows of a call are told from their neighbours. Each costs some calls more; with so many the rest
@@ -24,9 +25,13 @@ impl Run<'_> {
         let block = join(inputs, &step.inputs, &self.scored.sources, &rows, total);
         let metrics = &self.service.metrics.steps[at];
 
-        let parts = match transform.call(&block) {
+        let call = |rows: &Block| match self.fresh {
+            true => transform.call_fresh(rows),
+            false => transform.call(rows),
+        };
+        let parts = match call(&block) {
             Ok(answer) => vec![(0..block.rows(), Ok(answer))],
-            Err(error @ Error::Transform { .. }) => apart(transform, &block, error),
+            Err(error @ Error::Transform { .. }) => apart(inputs, call, &block, error),
             Err(error) => return Err(error),
         };
         let mut settled = Vec::new();
@@ -93,8 +98,12 @@ fn originals(rows: &Rows, place: usize, total: usize) -> Range<usize> {
 }
 
 /// Finds the rows at fault by calling for halves, for a row's answer depends on the row alone.
-fn apart(transform: &Transform, block: &Block, error: Error) -> Parts {
-    let inputs = &transform.description().inputs;
+fn apart(
+    inputs: &Schema,
+    call: impl Fn(&Block) -> Result<Answer>,
+    block: &Block,
+    error: Error,
+) -> Parts {
     let mut parts = Parts::new();
     let mut faults = 0;
     let mut last = Arc::new(error);
@@ -108,7 +117,7 @@ fn apart(transform: &Transform, block: &Block, error: Error) -> Parts {
             parts.push((range, Err(last.clone())));
             continue;
         }
-        match transform.call(&block.slice(inputs, range.clone())) {
+        match call(&block.slice(inputs, range.clone())) {
             Ok(answer) => parts.push((range, Ok(answer))),
             Err(error) if range.len() == 1 => {
                 faults += 1;

@@ -109,6 +109,7 @@ impl Engine {
             pre,
             exports,
             warm: self.0.pool.add(),
+            only_fresh: false.into(),
         })))
     }
 
