@@ -1,7 +1,9 @@
 //! Everything a request may reach, built once.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::access::Access;
 use crate::config::{Config, StoreKind};
 use crate::error::{Error, Result};
 use crate::log::{FeatureLog, ParquetLog};
@@ -12,6 +14,8 @@ use crate::transform::Engine;
 
 pub struct App {
     pub config: Config,
+    /// Who may do what, and who did.
+    pub access: Access,
     pub registry: Registry,
     pub store: Arc<dyn OnlineStore>,
     /// None where the configuration switches it off.
@@ -32,22 +36,9 @@ impl App {
     ) -> Result<App> {
         let around = store;
         let dir = &config.data_dir;
-        std::fs::create_dir_all(dir).map_err(|error| {
-            Error::Internal(format!(
-                "cannot create the data folder {}: {error}",
-                dir.display()
-            ))
-        })?;
         let metrics = Arc::new(Metrics::new()?);
-        let db = sled::Config::new()
-            .path(dir.join("store"))
-            .open()
-            .map_err(|error| {
-                Error::Store(format!(
-                    "{} cannot be opened ({error}); is another server using it?",
-                    dir.display()
-                ))
-            })?;
+        let db = open_db(dir)?;
+        let access = Access::open(&db, &config)?;
         let store: Arc<dyn OnlineStore> = match config.store.kind {
             StoreKind::Sled => Arc::new(SledStore::open(&db)),
             StoreKind::Memory => Arc::new(MemoryStore::new()),
@@ -68,6 +59,7 @@ impl App {
         };
         Ok(App {
             config,
+            access,
             registry,
             store,
             log,
@@ -80,4 +72,23 @@ impl App {
         self.log.iter().try_for_each(|log| log.flush())?;
         self.store.flush()
     }
+}
+
+/// The database of a data folder, which is made where it is not there. One process has it at a time.
+pub fn open_db(dir: &Path) -> Result<sled::Db> {
+    std::fs::create_dir_all(dir).map_err(|error| {
+        Error::Internal(format!(
+            "cannot create the data folder {}: {error}",
+            dir.display()
+        ))
+    })?;
+    sled::Config::new()
+        .path(dir.join("store"))
+        .open()
+        .map_err(|error| {
+            Error::Store(format!(
+                "{} cannot be opened ({error}); is another server using it?",
+                dir.display()
+            ))
+        })
 }

@@ -16,6 +16,7 @@ pub struct Config {
     /// Where everything is kept: the online store, the registry, artifacts, the compiled cache, the feature log.
     pub data_dir: PathBuf,
     pub server: Server,
+    pub access: Access,
     pub store: Store,
     pub transforms: Limits,
     pub log: Log,
@@ -38,6 +39,26 @@ pub struct Server {
     pub inline_bytes: usize,
     /// Seconds that requests in flight have to finish after SIGTERM.
     pub drain_seconds: u64,
+    /// HTTPS in place of HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// PEM files. They are read at the start, and again on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate first, then those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its private key, unencrypted.
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Access {
+    /// Tokens are needed on loopback too. Where the server listens elsewhere they always are.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +93,7 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from("data"),
             server: Server::default(),
+            access: Access::default(),
             store: Store::default(),
             transforms: Limits::default(),
             log: Log::default(),
@@ -89,6 +111,7 @@ impl Default for Server {
             upload_limit: 64 << 20,
             inline_bytes: 64 << 10,
             drain_seconds: 30,
+            tls: None,
         }
     }
 }
@@ -124,13 +147,6 @@ impl Config {
 
     /// Says what cannot run.
     pub fn check(&self) -> Result<(), String> {
-        if !self.server.listen.ip().is_loopback() {
-            return Err(format!(
-                "server.listen is {}: without access tokens the server listens on loopback only, such as 127.0.0.1:8360; \
-                 put a proxy that authenticates in front of it",
-                self.server.listen
-            ));
-        }
         for (key, value) in [
             ("server.body_limit", self.server.body_limit),
             ("server.row_limit", self.server.row_limit),

@@ -26,6 +26,7 @@ pub struct Metrics {
     fallbacks: IntCounterVec,
     stage_seconds: HistogramVec,
     errors: IntCounterVec,
+    turned_away: IntCounterVec,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -152,6 +153,11 @@ impl Metrics {
                     "Answers that were a problem, by kind",
                     &["kind"],
                 )?,
+                turned_away: counters(
+                    "tidemill_access_refused_total",
+                    "Requests turned away for who sent them, by reason (missing, unknown, expired, revoked, role, foreign)",
+                    &["reason"],
+                )?,
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(
                     "tidemill_log_dropped",
@@ -238,6 +244,11 @@ impl Metrics {
     /// Counts an answer that was a problem.
     pub fn problem(&self, kind: &str) {
         self.errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts a request that was turned away for who sent it.
+    pub fn turned_away(&self, reason: &str) {
+        self.turned_away.with_label_values(&[reason]).inc();
     }
 
     /// What became of the feature log's records since the start.

@@ -1,0 +1,101 @@
+//! What each route needs, at a glance.
+
+use super::Role;
+
+/// What a request needs, and what the audit log calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The least role that may; None: nobody needs a token.
+    pub least: Option<Role>,
+    pub kind: Kind,
+}
+
+/// Whether a request changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Reads,
+    /// Writes rows, often and many: one line of the audit log, when they are written.
+    Rows(&'static str),
+    /// Changes what is registered or who may do what: a line before, and one after.
+    Changes(&'static str),
+}
+
+/// The table. `route` is the matched one, with its parameters in braces; None where no route matches. Whatever is not
+/// listed is for clients if it only reads, and for admins if it changes something.
+pub fn rule(method: &str, route: Option<&str>) -> Rule {
+    use Role::{Admin, Author, Client};
+    let reads = matches!(method, "GET" | "HEAD" | "OPTIONS");
+    match (method, route.unwrap_or("")) {
+        (_, "/healthz" | "/readyz") if reads => Rule {
+            least: None,
+            kind: Kind::Reads,
+        },
+
+        // Asking a service, at once or later.
+        ("POST", "/v1/services/{service}/score" | "/v1/services/{service}/features") => {
+            read(Client)
+        }
+        (
+            "POST",
+            "/v1/services/{service}/versions/{number}/score"
+            | "/v1/services/{service}/versions/{number}/features",
+        ) => read(Client),
+
+        // Registering.
+        ("POST", "/v1/transforms") => change(Author, "transform.register"),
+        ("POST", "/v1/views") => change(Admin, "view.register"),
+        ("POST", "/v1/models") => change(Admin, "model.register"),
+        ("POST", "/v1/services") => change(Admin, "service.register"),
+        ("POST", "/v1/views/{view}/rows") => Rule {
+            least: Some(Admin),
+            kind: Kind::Rows("rows.write"),
+        },
+
+        // Who may do what, and who did.
+        ("POST", "/v1/tokens") => change(Admin, "token.create"),
+        ("DELETE", "/v1/tokens/{name}") => change(Admin, "token.revoke"),
+        (_, "/v1/tokens" | "/v1/audit" | "/v1/audit/verify") if reads => read(Admin),
+
+        // The rest. Nothing can be changed where no route is.
+        (_, "") => read(Client),
+        _ if reads => read(Client),
+        _ => change(Admin, "change"),
+    }
+}
+
+fn read(least: Role) -> Rule {
+    Rule {
+        least: Some(least),
+        kind: Kind::Reads,
+    }
+}
+
+fn change(least: Role, action: &'static str) -> Rule {
+    Rule {
+        least: Some(least),
+        kind: Kind::Changes(action),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_is_read_by_clients_and_changed_by_admins() {
+        let least = |method, route| rule(method, Some(route)).least;
+        assert_eq!(least("GET", "/v1/anything"), Some(Role::Client));
+        assert_eq!(least("GET", "/metrics"), Some(Role::Client));
+        for method in ["POST", "PUT", "PATCH", "DELETE", "BREW"] {
+            assert_eq!(
+                rule(method, Some("/v1/anything")),
+                change(Role::Admin, "change")
+            );
+        }
+        assert_eq!(least("GET", "/healthz"), None);
+        assert_eq!(least("POST", "/healthz"), Some(Role::Admin));
+        assert_eq!(least("GET", "/v1/tokens"), Some(Role::Admin));
+        assert_eq!(least("HEAD", "/v1/audit"), Some(Role::Admin));
+        assert_eq!(rule("POST", None), read(Role::Client));
+    }
+}
