@@ -183,6 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn a_server_for_others_names_its_certificate() {
+        let config = Config::parse(
+            "[server]\nlisten = \"0.0.0.0:8360\"\n[server.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
+             [access]\nrequired = true",
+        )
+        .unwrap();
+        let mut expected = Config::default();
+        expected.server.listen = "0.0.0.0:8360".parse().unwrap();
+        expected.server.tls = Some(Tls {
+            certificate: "cert.pem".into(),
+            key: "key.pem".into(),
+        });
+        expected.access.required = true;
+        assert_eq!(config, expected);
+        let everything = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&everything).unwrap(), config);
+    }
+
+    #[test]
     fn every_default_written_out_is_read_back() {
         let text = toml::to_string(&Config::default()).unwrap();
         assert_eq!(Config::parse(&text).unwrap(), Config::default());
@@ -194,7 +213,14 @@ mod tests {
             ("[server]\nlissten = \"127.0.0.1:1\"", "lissten"),
             ("[transforms]\nfule = 1", "fule"),
             ("[log]\nqeue = 1", "qeue"),
-            ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
+            ("[server]\nlisten = \"everywhere\"", "listen"),
+            ("[server.tls]\ncertificate = \"cert.pem\"", "key"),
+            (
+                "[server.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\npassword = \"x\"",
+                "password",
+            ),
+            ("[access]\nrequried = true", "requried"),
+            ("[access]\nrequired = \"yes\"", "required"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
             ("[store]\nkind = \"redis\"", "redis"),
         ] {

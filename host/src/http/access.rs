@@ -18,7 +18,7 @@ use super::listen::Peer;
 use super::problem::Told;
 use crate::access::audit::{BEGUN, Entry, Written};
 use crate::access::local::{is_local_host, is_local_origin};
-use crate::access::rules::{Kind, Rule, rule};
+use crate::access::rules::{CHANGE, Kind, Rule, rule};
 use crate::access::tokens::Wrong;
 use crate::access::{Access, Change, Detail, Principal, Role};
 use crate::app::App;
@@ -156,7 +156,8 @@ impl Gate {
         let changes = match rule.kind {
             Kind::Reads => None,
             Kind::Rows(action) | Kind::Changes(action) => {
-                let mut entry = Entry::by_nobody(&from(&request), action, &subject(&request));
+                let mut entry =
+                    Entry::by_nobody(&from(&request), action, &subject(&request, action));
                 if let Some((name, role)) = refusal.who {
                     (entry.who, entry.role) = (Some(name), role);
                 }
@@ -215,7 +216,7 @@ impl Gate {
         announced: bool,
     ) -> Response {
         let audit = &self.app.access.audit;
-        let mut entry = Entry::new(&who, &from(&request), action, &subject(&request));
+        let mut entry = Entry::new(&who, &from(&request), action, &subject(&request, action));
         // Rows come often: what they cost is one line, unless the log is known to fail.
         if announced || audit.is_failing() {
             let mut begun = entry.clone();
@@ -303,12 +304,16 @@ fn from(request: &Request) -> String {
     )
 }
 
-/// What a path is about, where the handler does not say: `/v1/views/plane/rows` is about `plane`.
-fn subject(request: &Request) -> String {
+/// What a request is about, where the handler does not say: `/v1/views/plane/rows` is about `plane`.
+fn subject(request: &Request, action: &str) -> String {
     let path = request.uri().path();
-    match path.trim_start_matches("/v1/").split('/').nth(1) {
-        Some(name) if path.starts_with("/v1/") => name.to_owned(),
-        _ => path.to_owned(),
+    match path
+        .strip_prefix("/v1/")
+        .and_then(|rest| rest.split('/').nth(1))
+    {
+        _ if action == CHANGE => format!("{} {path}", request.method()),
+        Some(name) => name.to_owned(),
+        None => path.to_owned(),
     }
 }
 
@@ -317,7 +322,10 @@ fn told(entry: &mut Entry, response: &Response) {
     let extensions = response.extensions();
     if let Some(change) = extensions.get::<Change>() {
         entry.action = change.action.to_owned();
-        entry.subject.clone_from(&change.subject);
+        // A registration that is refused may not have a name yet.
+        if !change.subject.is_empty() {
+            entry.subject.clone_from(&change.subject);
+        }
         entry.digest.clone_from(&change.digest);
     }
     if let Some(Detail(detail)) = extensions.get::<Detail>() {

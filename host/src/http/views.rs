@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::transforms::status;
 use super::{Problem, Shared, body};
+use crate::access::Detail;
 use crate::error::Error;
 use crate::ingest;
 use crate::view::View;
@@ -58,7 +59,7 @@ pub async fn load(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Extension<Detail>, Json<Value>), Problem> {
     let view = shared.app.registry.catalog().view(&name)?.clone();
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let app = shared.app.clone();
@@ -67,8 +68,13 @@ pub async fn load(
             .await
             .map_err(|error| Error::Internal(error.to_string()))??;
     let rows = written.stored + written.outdated;
-    Ok(Json(
-        json!({ "rows": rows, "stored": written.stored, "outdated": written.outdated }),
+    let detail = format!(
+        "{rows} rows, {} stored, {} outdated",
+        written.stored, written.outdated
+    );
+    Ok((
+        Extension(Detail(detail)),
+        Json(json!({ "rows": rows, "stored": written.stored, "outdated": written.outdated })),
     ))
 }
 
