@@ -392,6 +392,8 @@ fn a_server_for_others_wants_a_token_from_everybody() {
         listed.contains("ada") && listed.contains("revoked"),
         "{listed}"
     );
+    let message = bad(&mut tidemill(&["token", "list", "--data-dir", "absent"]));
+    assert!(message.contains("absent is no data folder"), "{message}");
     let message = bad(&mut revoke("adam"));
     assert!(message.contains("there are ada and scorer"), "{message}");
     bad(&mut serve(&["--listen", "0.0.0.0:0"]));

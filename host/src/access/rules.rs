@@ -54,6 +54,18 @@ pub fn rule(method: &str, route: Option<&str>) -> Rule {
             kind: Kind::Rows("view.load"),
         },
 
+        // Moving, retiring, deleting.
+        ("PUT", ["v1", "services", _, "aliases", _]) => change(Admin, "alias.move"),
+        ("DELETE", ["v1", "services", _, "aliases", _]) => change(Admin, "alias.remove"),
+        ("POST", ["v1", "services", _, "aliases", _, "rollback"]) => {
+            change(Admin, "alias.rollback")
+        }
+        ("POST", ["v1", _, _, "retire"]) => change(Admin, "retire"),
+        ("POST", ["v1", _, _, "restore"]) => change(Admin, "restore"),
+
+        // Answers for later: everybody's own.
+        ("DELETE", ["v1", "jobs", _]) => change(Client, "job.remove"),
+
         // Who may do what, and who did.
         ("POST", ["v1", "tokens"]) => change(Admin, "token.create"),
         ("DELETE", ["v1", "tokens", _]) => change(Admin, "token.revoke"),

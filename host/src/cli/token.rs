@@ -75,7 +75,7 @@ impl Token {
                 at,
             } => {
                 let (token, until) = match at.data_dir {
-                    Some(dir) => Folder::open(dir)?.create(&name, role, expires)?,
+                    Some(dir) => Folder::open(dir, true)?.create(&name, role, expires)?,
                     None => {
                         let mut wanted = json!({ "name": name, "role": role });
                         if let Some(span) = expires {
@@ -99,7 +99,7 @@ impl Token {
             }
             Token::List { at } => {
                 let answer = match at.data_dir {
-                    Some(dir) => Folder::open(dir)?.list(),
+                    Some(dir) => Folder::open(dir, false)?.list(),
                     None => at.server.client().get("/v1/tokens")?,
                 };
                 let mut table = Table::new(&[
@@ -124,7 +124,7 @@ impl Token {
             }
             Token::Revoke { name, at } => {
                 match at.data_dir {
-                    Some(dir) => Folder::open(dir)?.revoke(&name)?,
+                    Some(dir) => Folder::open(dir, false)?.revoke(&name)?,
                     None => {
                         at.server
                             .client()
@@ -145,7 +145,14 @@ struct Folder {
 }
 
 impl Folder {
-    fn open(dir: PathBuf) -> Result<Folder> {
+    /// A folder that is not there yet is made for the first token, and is a mistake otherwise.
+    fn open(dir: PathBuf, make: bool) -> Result<Folder> {
+        if !make && !dir.join("store").exists() {
+            bail!(
+                "{} is no data folder of Tidemill; a server's is its data_dir, ./data where nothing else is said",
+                dir.display()
+            );
+        }
         let open = || -> crate::error::Result<Folder> {
             let db = app::open_db(&dir)?;
             Ok(Folder {
