@@ -17,7 +17,7 @@ use super::client::{Client, ServerArg};
 use super::table::Table;
 use super::view::escaped;
 use crate::access::audit::{self, Verified};
-use crate::service::Age;
+use crate::service::Span;
 
 /// Show who changed what, or tried to, newest last.
 #[derive(Args)]
@@ -161,8 +161,8 @@ fn said(verified: &Verified) -> Result<()> {
 /// A span of time.
 pub fn span(text: &str) -> Result<Duration, String> {
     let text: StrDeserializer<'_, Unread> = text.into_deserializer();
-    Age::deserialize(text)
-        .map(|Age(span)| span)
+    Span::deserialize(text)
+        .map(|Span(span)| span)
         .map_err(|error| error.to_string())
 }
 

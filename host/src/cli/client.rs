@@ -24,7 +24,7 @@ pub struct ServerArg {
     )]
     server: String,
     /// A file that holds your token, alone. So does $TIDEMILL_TOKEN, without a file.
-    #[arg(long, env = "TIDEMILL_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Your token. Everybody on this machine can see it in the list of processes: prefer $TIDEMILL_TOKEN or --token-file.
     #[arg(
@@ -72,7 +72,7 @@ impl ServerArg {
         if let Some(file) = &self.ca {
             client.agent = agent(RootCerts::new_with_certs(&authorities(file)?));
         }
-        // The flag is nearer than the environment, and a file nearer than the token itself.
+        // The file first: the token may be the environment's, which a flag outdoes.
         let token = match (&self.token_file, &self.token) {
             (Some(file), _) => Some(
                 std::fs::read_to_string(file)

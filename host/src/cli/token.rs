@@ -16,7 +16,7 @@ use crate::access::audit::{Audit, BEGUN, Entry, Written};
 use crate::access::tokens::{self, Tokens};
 use crate::access::{Principal, Role};
 use crate::app;
-use crate::service::Age;
+use crate::service::Span;
 
 #[derive(Subcommand)]
 pub enum Token {
@@ -79,7 +79,7 @@ impl Token {
                     None => {
                         let mut wanted = json!({ "name": name, "role": role });
                         if let Some(span) = expires {
-                            wanted["expires_in"] = json!(Age(span));
+                            wanted["expires_in"] = json!(Span(span));
                         }
                         let made = at.server.client().post(
                             "/v1/tokens",

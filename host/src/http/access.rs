@@ -56,7 +56,7 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
     };
     let who = match gate.admit(&request, least) {
         Ok(who) => who,
-        Err(refusal) => return gate.turn_away(request, rule, refusal).await,
+        Err(refusal) => return gate.turn_away(request, rule, *refusal).await,
     };
     match rule.kind {
         Kind::Reads => {
@@ -73,19 +73,19 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
 
 impl Gate {
     /// Who asks, if they may; None over loopback without a token.
-    fn admit(&self, request: &Request, least: Role) -> Result<Option<Principal>, Refusal> {
+    fn admit(&self, request: &Request, least: Role) -> Result<Option<Principal>, Box<Refusal>> {
         let headers = request.headers();
         let who = match headers.get(header::AUTHORIZATION) {
             Some(sent) => self.holder(sent, request)?,
             None if self.tokens_needed => {
-                return Err(Refusal {
+                return Err(Box::new(Refusal {
                     problem: Problem::unauthenticated(
                         "a token is needed here: send the header \"Authorization: Bearer tm_…\"; with the tidemill \
                          program set TIDEMILL_TOKEN or give --token-file",
                     ),
                     reason: "missing",
                     who: None,
-                });
+                }));
             }
             None => {
                 local(request)?;
@@ -95,7 +95,7 @@ impl Gate {
         if who.role >= least {
             return Ok(Some(who));
         }
-        Err(Refusal {
+        Err(Box::new(Refusal {
             problem: Problem::forbidden(
                 format!(
                     "this needs the role {least}, and the token \"{}\" has the role {}",
@@ -105,11 +105,11 @@ impl Gate {
             ),
             reason: "role",
             who: Some((who.name, Some(who.role))),
-        })
+        }))
     }
 
     /// Whose token was sent.
-    fn holder(&self, sent: &HeaderValue, request: &Request) -> Result<Principal, Refusal> {
+    fn holder(&self, sent: &HeaderValue, request: &Request) -> Result<Principal, Box<Refusal>> {
         let bytes = sent.as_bytes();
         let secret = match bytes.split_at_checked(7) {
             Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"Bearer ") => {
@@ -147,11 +147,11 @@ impl Gate {
             ),
             false => Problem::unauthenticated(detail),
         };
-        Err(Refusal {
+        Err(Box::new(Refusal {
             problem,
             reason,
             who,
-        })
+        }))
     }
 
     async fn turn_away(&self, request: Request, rule: Rule, refusal: Refusal) -> Response {
@@ -258,7 +258,7 @@ impl Gate {
 }
 
 /// Over loopback without a token: not for a web page from elsewhere.
-fn local(request: &Request) -> Result<(), Refusal> {
+fn local(request: &Request) -> Result<(), Box<Refusal>> {
     let headers = request.headers();
     let host = match headers.get(header::HOST) {
         Some(host) => Some(host.to_str().unwrap_or("")),
@@ -279,13 +279,13 @@ fn local(request: &Request) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal {
+    Err(Box::new(Refusal {
         problem: Problem::not_local(format!(
             "{problem}; what comes from elsewhere needs a token: make one with `tidemill token create`"
         )),
         reason: "foreign",
         who: None,
-    })
+    }))
 }
 
 fn foreign_origin(headers: &HeaderMap) -> Option<Cow<'_, str>> {
@@ -364,4 +364,50 @@ async fn drain(mut body: Body, limit: usize) {
         }
     };
     let _ = tokio::time::timeout(DRAIN, all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_stranger_who_guesses_is_told_to_wait_and_a_valid_token_is_still_taken() {
+        let data = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: data.path().to_owned(),
+            ..Config::default()
+        };
+        let app = Arc::new(App::open(config).unwrap());
+        let (_, token) = app
+            .access
+            .tokens
+            .create("scorer", Role::Client, None, "ada")
+            .unwrap();
+        let gate = Gate {
+            app,
+            tokens_needed: true,
+        };
+        let ask = |from: &str, token: &str| {
+            let mut request = Request::builder()
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .body(Body::empty())
+                .unwrap();
+            let peer = Peer(from.parse().unwrap());
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let admitted = gate.admit(&request, Role::Client);
+            admitted
+                .map(|who| who.unwrap().name)
+                .map_err(|refusal| refusal.problem.kind())
+        };
+        let stranger = "192.0.2.7:4000";
+        for _ in 0..crate::access::guesses::A_MINUTE {
+            assert_eq!(ask(stranger, "tm_wrong"), Err("unauthenticated"));
+        }
+        assert_eq!(ask("192.0.2.7:4001", "tm_wrong"), Err("too-many-attempts"));
+        assert_eq!(ask(stranger, &token), Ok("scorer".to_owned()));
+        for _ in 0..100 {
+            assert_eq!(ask("127.0.0.1:4000", "tm_wrong"), Err("unauthenticated"));
+        }
+    }
 }

@@ -14,7 +14,7 @@ use super::{Problem, Shared, body};
 use crate::access::tokens::{State as TokenState, Token};
 use crate::access::{Change, Detail, Principal, Role};
 use crate::error::Error;
-use crate::service::Age;
+use crate::service::Span;
 
 /// What is asked for.
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ struct Wanted {
     role: Role,
     /// `90d`, from now; without it the token does not expire.
     #[serde(default)]
-    expires_in: Option<Age>,
+    expires_in: Option<Span>,
 }
 
 /// What may be known of a token.
@@ -68,7 +68,7 @@ pub async fn create(
     let by = principal.map_or_else(Principal::loopback, |Extension(principal)| principal);
     let app = shared.app.clone();
     let (token, secret) = tokio::task::spawn_blocking(move || {
-        let expires_in = wanted.expires_in.map(|Age(span)| span);
+        let expires_in = wanted.expires_in.map(|Span(span)| span);
         app.access
             .tokens
             .create(&wanted.name, wanted.role, expires_in, &by.name)
