@@ -1,6 +1,8 @@
 //! End to end: the real server on port 0, the real program, real flights. One test binary.
 
+mod access;
 mod admin;
+mod audit;
 mod bad_guests;
 mod bad_input;
 mod cards;
@@ -11,3 +13,4 @@ mod models;
 mod registry;
 mod same;
 mod support;
+mod tls;

@@ -1,7 +1,9 @@
 //! Everything a request may reach, built once.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::access::Access;
 use crate::config::{Config, StoreKind};
 use crate::error::{Error, Result};
 use crate::log::{FeatureLog, ParquetLog};
@@ -13,6 +15,8 @@ use crate::transform::Engine;
 
 pub struct App {
     pub config: Config,
+    /// Who may do what, and who did.
+    pub access: Access,
     pub registry: Registry,
     pub store: Arc<dyn OnlineStore>,
     /// None where the configuration switches it off.
@@ -35,23 +39,10 @@ impl App {
     ) -> Result<App> {
         let around = store;
         let dir = &config.data_dir;
-        std::fs::create_dir_all(dir).map_err(|error| {
-            Error::Internal(format!(
-                "cannot create the data folder {}: {error}",
-                dir.display()
-            ))
-        })?;
         let metrics = Arc::new(Metrics::new()?);
-        let db = sled::Config::new()
-            .path(dir.join("store"))
-            .open()
-            .map_err(|error| {
-                Error::Store(format!(
-                    "{} cannot be opened ({error}); is another server using it?",
-                    dir.display()
-                ))
-            })?;
         let history = config.store.history.map(|span| span.0);
+        let db = open_db(dir)?;
+        let access = Access::open(&db, &config)?;
         let store: Arc<dyn OnlineStore> = match config.store.kind {
             StoreKind::Sled => Arc::new(SledStore::with_history(&db, history)),
             StoreKind::Memory => Arc::new(MemoryStore::with_history(history)),
@@ -74,6 +65,7 @@ impl App {
         Ok(App {
             config,
             skew,
+            access,
             registry,
             store,
             log,
@@ -86,4 +78,23 @@ impl App {
         self.log.iter().try_for_each(|log| log.flush())?;
         self.store.flush()
     }
+}
+
+/// The database of a data folder, which is made where it is not there. One process has it at a time.
+pub fn open_db(dir: &Path) -> Result<sled::Db> {
+    std::fs::create_dir_all(dir).map_err(|error| {
+        Error::Internal(format!(
+            "cannot create the data folder {}: {error}",
+            dir.display()
+        ))
+    })?;
+    sled::Config::new()
+        .path(dir.join("store"))
+        .open()
+        .map_err(|error| {
+            Error::Store(format!(
+                "{} cannot be opened ({error}); is another server using it?",
+                dir.display()
+            ))
+        })
 }

@@ -1,5 +1,6 @@
 //! The command line. The only room where errors are `anyhow`'s.
 
+mod audit;
 mod author;
 mod client;
 mod demo;
@@ -11,6 +12,7 @@ mod score;
 mod serve;
 mod service;
 mod table;
+mod token;
 mod training_set;
 mod transform;
 mod view;
@@ -33,7 +35,8 @@ First steps:
   tidemill transform new my-idea    a project of your own that builds, tests and registers as it stands
   tidemill serve                    a server on 127.0.0.1:8360 that keeps its data in ./data
 
-Commands that talk to a server find it at http://127.0.0.1:8360, at --server URL or at $TIDEMILL_SERVER.";
+Commands that talk to a server find it at http://127.0.0.1:8360, at --server URL or at $TIDEMILL_SERVER, and send the
+token in $TIDEMILL_TOKEN or --token-file FILE, where the server asks for one.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -62,6 +65,11 @@ enum Command {
     Replay(replay::Replay),
     /// Score rows with a service.
     Score(score::Score),
+    /// Make, list and revoke access tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Show who changed what, or tried to.
+    Audit(audit::Audit),
 }
 
 /// Runs the program.
@@ -83,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Lineage(lineage) => lineage.run(),
         Command::Replay(replay) => replay.run(),
         Command::Score(score) => score.run(),
+        Command::Token(command) => command.run(),
+        Command::Audit(audit) => audit.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

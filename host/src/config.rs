@@ -18,6 +18,7 @@ pub struct Config {
     /// Where everything is kept: the online store, the registry, artifacts, the compiled cache, the feature log.
     pub data_dir: PathBuf,
     pub server: Server,
+    pub access: Access,
     pub store: Store,
     pub transforms: Limits,
     pub log: Log,
@@ -41,6 +42,26 @@ pub struct Server {
     pub inline_bytes: usize,
     /// Seconds that requests in flight have to finish after SIGTERM.
     pub drain_seconds: u64,
+    /// HTTPS in place of HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// PEM files. They are read at the start, and again on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate first, then those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its private key, unencrypted.
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Access {
+    /// Tokens are needed on loopback too. Where the server listens elsewhere they always are.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,6 +99,7 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from("data"),
             server: Server::default(),
+            access: Access::default(),
             store: Store::default(),
             transforms: Limits::default(),
             log: Log::default(),
@@ -96,6 +118,7 @@ impl Default for Server {
             upload_limit: 64 << 20,
             inline_bytes: 64 << 10,
             drain_seconds: 30,
+            tls: None,
         }
     }
 }
@@ -131,13 +154,6 @@ impl Config {
 
     /// Says what cannot run.
     pub fn check(&self) -> Result<(), String> {
-        if !self.server.listen.ip().is_loopback() {
-            return Err(format!(
-                "server.listen is {}: without access tokens the server listens on loopback only, such as 127.0.0.1:8360; \
-                 put a proxy that authenticates in front of it",
-                self.server.listen
-            ));
-        }
         if !(0.0..=1.0).contains(&self.skew.share) {
             return Err(format!(
                 "skew.share is {}: it is a share of the requests, from 0 to 1",
@@ -180,6 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn a_server_for_others_names_its_certificate() {
+        let config = Config::parse(
+            "[server]\nlisten = \"0.0.0.0:8360\"\n[server.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
+             [access]\nrequired = true",
+        )
+        .unwrap();
+        let mut expected = Config::default();
+        expected.server.listen = "0.0.0.0:8360".parse().unwrap();
+        expected.server.tls = Some(Tls {
+            certificate: "cert.pem".into(),
+            key: "key.pem".into(),
+        });
+        expected.access.required = true;
+        assert_eq!(config, expected);
+        let everything = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&everything).unwrap(), config);
+    }
+
+    #[test]
     fn every_default_written_out_is_read_back() {
         let text = toml::to_string(&Config::default()).unwrap();
         assert_eq!(Config::parse(&text).unwrap(), Config::default());
@@ -191,7 +226,14 @@ mod tests {
             ("[server]\nlissten = \"127.0.0.1:1\"", "lissten"),
             ("[transforms]\nfule = 1", "fule"),
             ("[log]\nqeue = 1", "qeue"),
-            ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
+            ("[server]\nlisten = \"everywhere\"", "listen"),
+            ("[server.tls]\ncertificate = \"cert.pem\"", "key"),
+            (
+                "[server.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\npassword = \"x\"",
+                "password",
+            ),
+            ("[access]\nrequried = true", "requried"),
+            ("[access]\nrequired = \"yes\"", "required"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
             ("[store]\nkind = \"redis\"", "redis"),
             ("[skew]\nshare = 2.0", "skew.share"),

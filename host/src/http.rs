@@ -1,34 +1,41 @@
 //! JSON and the web on one side, our types on the other; no logic. The only room that knows axum and status codes.
 
+mod access;
 mod aliases;
 mod answer;
+mod audit;
 mod body;
 mod changes;
 mod health;
 mod lifecycle;
 mod lineage;
+mod listen;
 mod models;
 mod problem;
 mod score;
 mod services;
+mod tokens;
 mod training;
 mod training_sets;
 mod transforms;
 mod views;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::registry::Kind;
+use listen::{Peer, Plain, Secure};
 
 use lifecycle::{delete, restore, retire};
 pub use problem::Problem;
@@ -41,20 +48,36 @@ pub(crate) struct Shared {
     batch: Arc<Semaphore>,
 }
 
-/// Answers on `listener` until `stop` resolves, then lets requests in flight finish.
+/// Answers on `listener` until `stop` resolves, then lets requests in flight finish. Speaks TLS where the configuration
+/// names a certificate.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let router = access::guard(app.clone(), router(app.clone()), listener.local_addr()?);
+    let listener = Plain(listener);
+    match app.access.tls {
+        None => on(&app, listener, router, stop).await?,
+        Some(_) => on(&app, Secure::new(listener, app.clone()), router, stop).await?,
+    }
+    app.flush().map_err(std::io::Error::other)
+}
+
+async fn on<L>(
+    app: &App,
+    listener: L,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()>
+where
+    L: Listener<Addr = SocketAddr>,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let drain = Duration::from_secs(app.config.server.drain_seconds);
-    let router = router(app.clone());
-    // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
     let stopping = Arc::new(tokio::sync::Notify::new());
     let stopped = stopping.clone();
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
         stopped.notify_one();
@@ -65,7 +88,7 @@ pub async fn serve(
             tracing::warn!(seconds = drain.as_secs(), "requests in flight did not finish in time and are given up");
         }
     }
-    app.flush().map_err(std::io::Error::other)
+    Ok(())
 }
 
 /// Work that takes a while, or waits for the disk, on a thread where no request waits behind it.
@@ -77,6 +100,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The routes.
+/// The routes. What each needs stands in [`crate::access::rules`].
 pub fn router(app: Arc<App>) -> Router {
     let batch = Arc::new(Semaphore::new(
         std::thread::available_parallelism().map_or(2, usize::from),
@@ -85,6 +109,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{name}", axum::routing::delete(tokens::revoke))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/audit/verify", get(audit::verify))
         .route("/v1/services", get(services::list).post(services::register))
         .route("/v1/services/{id}/plan", get(services::plan))
         .route("/v1/services/{id}/bundle", get(services::bundle))

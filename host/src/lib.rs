@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | [`config`], [`app`] | one TOML file → one struct; everything a request may reach, built once | |
 //! | [`http`] | JSON ↔ our types, errors ↔ problem documents | decide anything; nobody else knows axum or a status code |
+//! | [`access`] | tokens, roles, what each route needs; the audit log | see a request |
 //! | [`score`] | the sentence, on one screen | know how a step does its work |
 //! | [`request`] | raw JSON → columns, checked against a schema | build a tree of values |
 //! | [`service`] | a service file → a plan with every name resolved | run it |

@@ -30,6 +30,7 @@ pub struct Metrics {
     audited_rows: IntCounterVec,
     skewed: IntCounterVec,
     audits_failed: IntCounter,
+    turned_away: IntCounterVec,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -174,6 +175,11 @@ impl Metrics {
                     registry.register(Box::new(failed.clone()))?;
                     failed
                 },
+                turned_away: counters(
+                    "tidemill_access_refused_total",
+                    "Requests turned away for who sent them, by reason (missing, unknown, expired, revoked, role, foreign)",
+                    &["reason"],
+                )?,
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(
                     "tidemill_log_dropped",
@@ -277,6 +283,11 @@ impl Metrics {
 
     pub fn audit_failed(&self) {
         self.audits_failed.inc();
+    }
+
+    /// Counts a request that was turned away for who sent it.
+    pub fn turned_away(&self, reason: &str) {
+        self.turned_away.with_label_values(&[reason]).inc();
     }
 
     /// What became of the feature log's records since the start.

@@ -1,5 +1,7 @@
 //! A server within the test's process, on port 0; it ends with the process at the latest.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -46,12 +48,16 @@ impl Server {
         };
         config.server.listen = "127.0.0.1:0".parse().expect("an address");
         change(&mut config);
+        let listen = config.server.listen;
         let app = Arc::new(App::open_with(config, store).expect("the server opens"));
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .block_on(tokio::net::TcpListener::bind(listen))
             .expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        // Wherever it listens, the test comes over loopback.
+        let scheme = app.access.tls.as_ref().map_or("http", |_| "https");
+        let port = listener.local_addr().expect("an address").port();
+        let url = format!("{scheme}://127.0.0.1:{port}");
         runtime.spawn(tidemill::http::serve(
             app.clone(),
             listener,
@@ -82,6 +88,24 @@ impl Server {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Sends what a test made up; `headers` are lines such as `host: evil.example`.
+    pub fn raw(&self, request: &str, headers: &[&str], body: &str) -> Answer {
+        let mut text = format!("{request} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|line| line.starts_with("host:")) {
+            text += "host: 127.0.0.1\r\n";
+        }
+        for line in headers {
+            text += &format!("{line}\r\n");
+        }
+        text += &format!("content-length: {}\r\n\r\n{body}", body.len());
+        let (_, address) = self.url.split_once("://").expect("a url");
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.write_all(text.as_bytes()).expect("it is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        Answer::read(&answer)
     }
 
     pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -159,6 +183,25 @@ impl Server {
 }
 
 impl Answer {
+    /// An answer as it came, its length given.
+    fn read(text: &str) -> Answer {
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).expect("a status");
+        let header = |name: &str| {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+                .next()
+        };
+        Answer {
+            status: status.parse().expect("a status"),
+            content_type: header("content-type").unwrap_or_default(),
+            json: serde_json::from_str(body).unwrap_or(Value::Null),
+            text: text.to_owned(),
+        }
+    }
+
     fn of(mut response: ureq::http::Response<ureq::Body>) -> Answer {
         let status = response.status().as_u16();
         let header = response

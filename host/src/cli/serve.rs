@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::config::Config;
@@ -41,16 +41,30 @@ impl Serve {
             return Ok(());
         }
         let app = Arc::new(App::open(config)?);
+        let address = app.config.server.listen;
+        app.access.may_listen(&app.config, address)?;
         runtime(&app.config)?.block_on(async {
-            let address = app.config.server.listen;
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("cannot listen on {address}"))?;
             let address = listener.local_addr()?;
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
+            let scheme = match app.access.tls {
+                Some(_) => {
+                    tokio::spawn(reload(app.clone(), signal(SignalKind::hangup())?));
+                    "https"
+                }
+                None => "http",
+            };
+            if !address.ip().is_loopback() && app.access.tls.is_none() {
+                tracing::warn!(
+                    "tokens travel in the clear: anybody on the way can read them; set server.tls, or let a proxy in \
+                     front speak TLS"
+                );
+            }
             // On stdout, for whoever started the server on port 0.
-            println!("listening on http://{address}");
+            println!("listening on {scheme}://{address}");
             http::serve(app, listener, async move {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 tracing::info!("stopping: requests in flight finish, new connections are refused");
@@ -59,6 +73,19 @@ impl Serve {
             tracing::info!("stopped");
             Ok(())
         })
+    }
+}
+
+/// Reads the certificate again on each SIGHUP. A new one that cannot be read leaves the old one in its place.
+async fn reload(app: Arc<App>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        let Some(certificate) = &app.access.tls else {
+            return;
+        };
+        match certificate.reload() {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!("{error}; the certificate stays as it was"),
+        }
     }
 }
 

@@ -197,7 +197,7 @@ pub fn load(client: &Client, name: &str, file: &Path) -> Result<(u64, u64)> {
 }
 
 /// A value as it may stand in a query.
-fn escaped(value: &str) -> String {
+pub fn escaped(value: &str) -> String {
     value
         .bytes()
         .map(|byte| match byte {

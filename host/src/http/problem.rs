@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::access::Role;
 use crate::error::{Error, TransformName, listed};
 
 /// An error on its way out.
@@ -55,6 +56,56 @@ impl Problem {
         )
     }
 
+    /// Who asks could not be told. The answer says how to: `WWW-Authenticate`.
+    pub fn unauthenticated(detail: impl ToString) -> Problem {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "A valid token is needed",
+            detail,
+        )
+    }
+
+    /// Who asks may not.
+    pub fn forbidden(detail: impl ToString, needed: Role) -> Problem {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "Another role is needed",
+            detail,
+        )
+        .with("needed", needed.name())
+    }
+
+    /// Without a token, and on behalf of another site.
+    pub fn not_local(detail: impl ToString) -> Problem {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "not-local",
+            "The request is from elsewhere",
+            detail,
+        )
+    }
+
+    pub fn too_many_attempts(detail: impl ToString) -> Problem {
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            "Too many wrong tokens",
+            detail,
+        )
+    }
+
+    /// The audit log cannot be written.
+    pub fn audit_failed(detail: impl ToString) -> Problem {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "audit-failed",
+            "The audit log cannot be written",
+            detail,
+        )
+    }
+
     /// The members of RFC 9457, and ours.
     pub fn body(&self) -> Value {
         let mut body = json!({
@@ -68,6 +119,13 @@ impl Problem {
         }
         body
     }
+}
+
+/// What an answer that is a problem says, for the audit log: an extension of it.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub kind: &'static str,
+    pub detail: String,
 }
 
 impl From<Error> for Problem {
@@ -186,12 +244,17 @@ impl IntoResponse for Problem {
                 self.detail
             );
         }
-        (
+        let mut response = (
             self.status,
             [(header::CONTENT_TYPE, "application/problem+json")],
             self.body().to_string(),
         )
-            .into_response()
+            .into_response();
+        response.extensions_mut().insert(Told {
+            kind: self.kind,
+            detail: self.detail,
+        });
+        response
     }
 }
 
@@ -203,6 +266,8 @@ pub(super) async fn no_route(uri: Uri) -> Problem {
         "/v1/models",
         "/v1/training-sets",
         "/v1/lineage",
+        "/v1/tokens",
+        "/v1/audit",
         "/healthz",
         "/readyz",
         "/metrics",

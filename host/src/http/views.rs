@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::changes::{change, changed};
 use super::transforms::status;
 use super::{Problem, Shared, blocking, body};
-use crate::access::Change;
+use crate::access::{Change, Detail};
 use crate::error::Error;
 use crate::ingest;
 use crate::registry::{Catalog, Item, Kind, Retirement, ViewEntry};
@@ -121,7 +121,11 @@ pub async fn load(State(shared): State<Shared>, Path(name): Path<String>, body: 
     changed(change, loaded(shared, name, body).await)
 }
 
-async fn loaded(shared: Shared, name: String, body: Body) -> Result<Json<Loaded>, Problem> {
+async fn loaded(
+    shared: Shared,
+    name: String,
+    body: Body,
+) -> Result<(Extension<Detail>, Json<Loaded>), Problem> {
     let view = shared.app.registry.catalog().view(&name)?.view.clone();
     if name != view.name {
         let message = "rows are written in the columns of the newest version: name the view alone";
@@ -130,11 +134,16 @@ async fn loaded(shared: Shared, name: String, body: Body) -> Result<Json<Loaded>
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let app = shared.app.clone();
     let written = blocking(move || ingest::load(app.store.as_ref(), &view, &bytes)).await?;
-    Ok(Json(Loaded {
+    let loaded = Loaded {
         rows: written.stored + written.outdated,
         stored: written.stored,
         outdated: written.outdated,
-    }))
+    };
+    let detail = format!(
+        "{} rows, {} stored, {} outdated",
+        loaded.rows, loaded.stored, loaded.outdated
+    );
+    Ok((Extension(Detail(detail)), Json(loaded)))
 }
 
 /// One row, by the columns of the key: `…/row?origin=EWR`.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -28,6 +28,10 @@ pub fn start(data_dir: &Path, listen: SocketAddr) -> Result<Server> {
     };
     config.server.listen = listen;
     config.check().map_err(anyhow::Error::msg)?;
+    // The demo sends no token.
+    if !listen.ip().is_loopback() {
+        bail!("the demo listens on loopback only, such as 127.0.0.1:8360, and {listen} is not");
+    }
     let app = Arc::new(App::open(config)?);
     let runtime = runtime(&app.config)?;
     let listener = runtime
