@@ -52,6 +52,7 @@ fn help_is_worth_reading() {
         "model",
         "service",
         "score",
+        "job",
     ] {
         assert!(help.contains(&format!("  {command} ")), "{help}");
     }
@@ -205,7 +206,13 @@ fn views_models_and_services_are_shown() {
     );
 }
 
-struct Process(Child);
+pub struct Process(Child);
+
+impl Process {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -215,7 +222,7 @@ impl Drop for Process {
 }
 
 /// Starts `tidemill serve` on a free port; its address.
-fn serve(data: &Path) -> (Process, String) {
+pub fn serve(data: &Path) -> (Process, String) {
     let mut command = tidemill(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
     let mut child = command
         .arg(data)

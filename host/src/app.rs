@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, StoreKind};
 use crate::error::{Error, Result};
+use crate::jobs::Jobs;
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -16,6 +17,7 @@ pub struct App {
     pub store: Arc<dyn OnlineStore>,
     /// None where the configuration switches it off.
     pub log: Option<Box<dyn FeatureLog>>,
+    pub jobs: Arc<Jobs>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -60,6 +62,7 @@ impl App {
         let store = around(store);
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;
+        let jobs = Arc::new(Jobs::open(&db, config.jobs.clone(), &metrics)?);
         let log: Option<Box<dyn FeatureLog>> = match config.log.enabled {
             true => Some(Box::new(ParquetLog::open(
                 &dir.join("log"),
@@ -72,6 +75,7 @@ impl App {
             registry,
             store,
             log,
+            jobs,
             metrics,
         })
     }

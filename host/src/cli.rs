@@ -3,6 +3,7 @@
 mod author;
 mod client;
 mod demo;
+mod job;
 mod lifecycle;
 mod lineage;
 mod model;
@@ -59,6 +60,9 @@ enum Command {
     Lineage(lineage::Lineage),
     /// Score rows with a service.
     Score(score::Score),
+    /// Show, fetch and cancel what is answered later.
+    #[command(subcommand)]
+    Job(job::Job),
 }
 
 /// Runs the program.
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::TrainingSet(command) => command.run(),
         Command::Lineage(lineage) => lineage.run(),
         Command::Score(score) => score.run(),
+        Command::Job(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::jobs;
 use crate::log;
 use crate::span::Span;
 use crate::transform::Limits;
@@ -20,6 +21,7 @@ pub struct Config {
     pub store: Store,
     pub transforms: Limits,
     pub log: Log,
+    pub jobs: jobs::Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,7 @@ impl Default for Config {
             store: Store::default(),
             transforms: Limits::default(),
             log: Log::default(),
+            jobs: jobs::Settings::default(),
         }
     }
 }
@@ -144,7 +147,7 @@ impl Config {
                 return Err(format!("{key} is 0: nothing could be sent"));
             }
         }
-        Ok(())
+        self.jobs.check()
     }
 }
 
@@ -185,6 +188,10 @@ mod tests {
             ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
             ("[store]\nkind = \"redis\"", "redis"),
+            ("[jobs]\nwrokers = 2", "wrokers"),
+            ("[jobs]\nworkers = 0", "jobs.workers"),
+            ("[jobs]\nkeep = \"a day\"", "a day"),
+            ("[jobs]\ncallback_hosts = [\"*\"]", "jobs.callback_hosts"),
         ] {
             let message = Config::parse(text).unwrap_err();
             assert!(message.contains(named), "{message}");

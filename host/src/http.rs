@@ -5,12 +5,14 @@ mod answer;
 mod body;
 mod changes;
 mod health;
+mod jobs;
 mod lifecycle;
 mod lineage;
 mod models;
 mod problem;
 mod score;
 mod services;
+mod stream;
 mod training;
 mod training_sets;
 mod transforms;
@@ -21,9 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
@@ -49,14 +53,16 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let drain = Duration::from_secs(app.config.server.drain_seconds);
     let router = router(app.clone());
+    let workers = app.jobs.start(jobs::run(&app, Handle::current()))?;
     // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's acknowledgement.
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
     let stopping = Arc::new(tokio::sync::Notify::new());
-    let stopped = stopping.clone();
+    let (stopped, jobs) = (stopping.clone(), app.jobs.clone());
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
+        jobs.stop();
         stopped.notify_one();
     });
     tokio::select! {
@@ -64,6 +70,10 @@ pub async fn serve(
         () = async { stopping.notified().await; tokio::time::sleep(drain).await } => {
             tracing::warn!(seconds = drain.as_secs(), "requests in flight did not finish in time and are given up");
         }
+    }
+    let ended = tokio::task::spawn_blocking(move || workers.stop(drain)).await;
+    if !ended.unwrap_or(false) {
+        tracing::warn!("a job is given up where it stands; it is begun anew at the next start");
     }
     app.flush().map_err(std::io::Error::other)
 }
@@ -81,7 +91,14 @@ pub fn router(app: Arc<App>) -> Router {
     let batch = Arc::new(Semaphore::new(
         std::thread::available_parallelism().map_or(2, usize::from),
     ));
+    let shared = Shared { app, batch };
+    let scoring = Router::new()
+        .route("/v1/services/{id}/score", post(score::score))
+        .route("/v1/services/{id}/features", post(score::features))
+        .route_layer(from_fn_with_state(shared.clone(), jobs::or_later))
+        .route_layer(from_fn_with_state(shared.clone(), stream::or_stream));
     Router::new()
+        .merge(scoring)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -103,8 +120,6 @@ pub fn router(app: Arc<App>) -> Router {
             "/v1/services/{id}/aliases/{alias}/rollback",
             post(aliases::roll_back),
         )
-        .route("/v1/services/{id}/score", post(score::score))
-        .route("/v1/services/{id}/features", post(score::features))
         .route(
             "/v1/transforms",
             get(transforms::list).post(transforms::register),
@@ -135,7 +150,10 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/lineage", get(lineage::whole))
         .route("/v1/lineage/{kind}/{id}", get(lineage::show))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::remove))
+        .route("/v1/jobs/{id}/result", get(jobs::result))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .with_state(Shared { app, batch })
+        .with_state(shared)
 }

@@ -4,6 +4,7 @@
 //! lists those that are.
 
 mod declared;
+mod lines;
 mod timestamp;
 mod value;
 
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::schema::Schema;
 
 pub use declared::Declared;
+pub use lines::decode_lines;
 pub use timestamp::parse_timestamp;
 
 /// What a body may hold.

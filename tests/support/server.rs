@@ -1,6 +1,7 @@
 //! A server within the test's process, on port 0; it ends with the process at the latest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
@@ -65,6 +66,17 @@ impl Server {
     pub fn log(&self) -> PathBuf {
         self.app.flush().expect("the log is written");
         self.data.path().join("log")
+    }
+
+    /// Copies all that the server keeps into another folder, for another server.
+    pub fn copy(&self, to: &Path) {
+        self.app.flush().expect("all is on disk");
+        let status = Command::new("cp")
+            .arg("-a")
+            .arg(self.data.path().join("."))
+            .arg(to)
+            .status();
+        assert!(status.expect("cp").success());
     }
 
     pub fn url(&self) -> &str {
