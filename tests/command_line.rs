@@ -54,6 +54,7 @@ fn help_is_worth_reading() {
         "score",
         "token",
         "audit",
+        "job",
     ] {
         assert!(help.contains(&format!("  {command} ")), "{help}");
     }
@@ -207,6 +208,12 @@ fn views_models_and_services_are_shown() {
 
 pub struct Process(pub Child);
 
+impl Process {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -215,7 +222,7 @@ impl Drop for Process {
 }
 
 /// Starts `tidemill serve` on a free port; its address.
-fn serve(data: &Path) -> (Process, String) {
+pub fn serve(data: &Path) -> (Process, String) {
     started(tidemill(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data))
 }
 

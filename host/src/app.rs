@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::access::Access;
 use crate::config::{Config, StoreKind};
 use crate::error::{Error, Result};
+use crate::jobs::Jobs;
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -23,6 +24,7 @@ pub struct App {
     pub log: Option<Box<dyn FeatureLog>>,
     /// None where the configuration switches it off.
     pub skew: Option<Audit>,
+    pub jobs: Arc<Jobs>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -54,6 +56,7 @@ impl App {
         let store = around(store);
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;
+        let jobs = Arc::new(Jobs::open(&db, config.jobs.clone(), &metrics)?);
         let log: Option<Box<dyn FeatureLog>> = match config.log.enabled {
             true => Some(Box::new(ParquetLog::open(
                 &dir.join("log"),
@@ -69,6 +72,7 @@ impl App {
             registry,
             store,
             log,
+            jobs,
             metrics,
         })
     }

@@ -4,6 +4,7 @@ mod audit;
 mod author;
 mod client;
 mod demo;
+mod job;
 mod lifecycle;
 mod lineage;
 mod model;
@@ -70,6 +71,9 @@ enum Command {
     Token(token::Token),
     /// Show who changed what, or tried to.
     Audit(audit::Audit),
+    /// Show, fetch and cancel what is answered later.
+    #[command(subcommand)]
+    Job(job::Job),
 }
 
 /// Runs the program.
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Score(score) => score.run(),
         Command::Token(command) => command.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Job(command) => command.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

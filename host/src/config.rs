@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::jobs;
 use crate::log;
 use crate::skew;
 use crate::span::Span;
@@ -23,6 +24,7 @@ pub struct Config {
     pub transforms: Limits,
     pub log: Log,
     pub skew: skew::Settings,
+    pub jobs: jobs::Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +106,7 @@ impl Default for Config {
             transforms: Limits::default(),
             log: Log::default(),
             skew: skew::Settings::default(),
+            jobs: jobs::Settings::default(),
         }
     }
 }
@@ -169,7 +172,7 @@ impl Config {
                 return Err(format!("{key} is 0: nothing could be sent"));
             }
         }
-        Ok(())
+        self.jobs.check()
     }
 }
 
@@ -237,6 +240,10 @@ mod tests {
             ("[server]\nrow_limit = 0", "server.row_limit"),
             ("[store]\nkind = \"redis\"", "redis"),
             ("[skew]\nshare = 2.0", "skew.share"),
+            ("[jobs]\nwrokers = 2", "wrokers"),
+            ("[jobs]\nworkers = 0", "jobs.workers"),
+            ("[jobs]\nkeep = \"a day\"", "a day"),
+            ("[jobs]\ncallback_hosts = [\"*\"]", "jobs.callback_hosts"),
         ] {
             let message = Config::parse(text).unwrap_err();
             assert!(message.contains(named), "{message}");

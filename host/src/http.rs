@@ -7,6 +7,7 @@ mod audit;
 mod body;
 mod changes;
 mod health;
+mod jobs;
 mod lifecycle;
 mod lineage;
 mod listen;
@@ -14,6 +15,7 @@ mod models;
 mod problem;
 mod score;
 mod services;
+mod stream;
 mod tokens;
 mod training;
 mod training_sets;
@@ -27,9 +29,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
@@ -57,9 +61,15 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let router = access::guard(app.clone(), router(app.clone()), listener.local_addr()?);
     let listener = Plain(listener);
+    let workers = app.jobs.start(jobs::run(&app, Handle::current()))?;
     match app.access.tls {
         None => on(&app, listener, router, stop).await?,
         Some(_) => on(&app, Secure::new(listener, app.clone()), router, stop).await?,
+    }
+    let drain = Duration::from_secs(app.config.server.drain_seconds);
+    let ended = tokio::task::spawn_blocking(move || workers.stop(drain)).await;
+    if !ended.unwrap_or(false) {
+        tracing::warn!("a job is given up where it stands; it is begun anew at the next start");
     }
     app.flush().map_err(std::io::Error::other)
 }
@@ -76,10 +86,11 @@ where
 {
     let drain = Duration::from_secs(app.config.server.drain_seconds);
     let stopping = Arc::new(tokio::sync::Notify::new());
-    let stopped = stopping.clone();
+    let (stopped, jobs) = (stopping.clone(), app.jobs.clone());
     let router = router.into_make_service_with_connect_info::<Peer>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
+        jobs.stop();
         stopped.notify_one();
     });
     tokio::select! {
@@ -99,13 +110,19 @@ async fn blocking<T: Send + 'static>(
     Ok(outcome.map_err(|error| Error::Internal(error.to_string()))??)
 }
 
-/// The routes.
 /// The routes. What each needs stands in [`crate::access::rules`].
 pub fn router(app: Arc<App>) -> Router {
     let batch = Arc::new(Semaphore::new(
         std::thread::available_parallelism().map_or(2, usize::from),
     ));
+    let shared = Shared { app, batch };
+    let scoring = Router::new()
+        .route("/v1/services/{id}/score", post(score::score))
+        .route("/v1/services/{id}/features", post(score::features))
+        .route_layer(from_fn_with_state(shared.clone(), jobs::or_later))
+        .route_layer(from_fn_with_state(shared.clone(), stream::or_stream));
     Router::new()
+        .merge(scoring)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -132,8 +149,6 @@ pub fn router(app: Arc<App>) -> Router {
             "/v1/services/{id}/aliases/{alias}/rollback",
             post(aliases::roll_back),
         )
-        .route("/v1/services/{id}/score", post(score::score))
-        .route("/v1/services/{id}/features", post(score::features))
         .route(
             "/v1/transforms",
             get(transforms::list).post(transforms::register),
@@ -164,7 +179,10 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/lineage", get(lineage::whole))
         .route("/v1/lineage/{kind}/{id}", get(lineage::show))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::remove))
+        .route("/v1/jobs/{id}/result", get(jobs::result))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .with_state(Shared { app, batch })
+        .with_state(shared)
 }

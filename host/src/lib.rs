@@ -19,6 +19,7 @@
 //! | [`join`] | columns side by side | anything else: it is pure |
 //! | [`model`] | vector → score | nobody else knows tract |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
+//! | [`jobs`] | answers for later: kept, run when there is time, fetched or sent | know HTTP or how an answer is made |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
@@ -36,6 +37,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod ingest;
+pub mod jobs;
 pub mod join;
 pub mod log;
 pub mod metrics;

@@ -12,4 +12,4 @@ mod read;
 mod tests;
 
 pub use convert::{Fault, from_arrays};
-pub use read::{BATCH_ROWS, Reader, open, open_parquet};
+pub use read::{BATCH_ROWS, Extension, Forgiving, Ill, Reader, forgiving, open, open_parquet};

@@ -21,7 +21,7 @@ use crate::block::{Block, Source};
 use crate::error::{Error, Result};
 use crate::log::{self, Group, Role};
 use crate::offline::{from_arrays, json::write_row};
-use crate::request::{Request, Wishes};
+use crate::request::Request;
 use crate::score::{Arrived, Looked, score};
 use crate::service::{Service, Wanted};
 use crate::store::Status;
@@ -164,12 +164,8 @@ fn again(service: &Service, logged: &RecordBatch, scored: bool, report: &mut Rep
         found.push((at, Source::all(block), looked));
     }
     let request = Request {
-        rows: request,
-        shared: None,
-        arrivals: None,
         found,
-        fresh: false,
-        wishes: Wishes::default(),
+        ..Request::of(request)
     };
     let arrived = Arrived {
         at: 0,

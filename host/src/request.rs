@@ -4,6 +4,7 @@
 //! lists those that are.
 
 mod declared;
+mod lines;
 mod timestamp;
 mod value;
 
@@ -18,6 +19,7 @@ use crate::schema::Schema;
 use crate::score::Looked;
 
 pub use declared::Declared;
+pub use lines::decode_lines;
 pub use timestamp::parse_timestamp;
 
 /// What a body may hold.
@@ -44,6 +46,20 @@ pub struct Request {
     /// Whether each transform runs on an instance made for this request alone.
     pub fresh: bool,
     pub wishes: Wishes,
+}
+
+impl Request {
+    /// Rows that are asked about now, each with all its fields.
+    pub fn of(rows: Block) -> Request {
+        Request {
+            rows,
+            shared: None,
+            arrivals: None,
+            found: Vec::new(),
+            fresh: false,
+            wishes: Wishes::default(),
+        }
+    }
 }
 
 /// What the caller wants in the answer.
@@ -246,12 +262,8 @@ impl<'s> State<'s> {
         let rows = self.rows.finish();
         let Some(shared) = shared else {
             return Ok(Request {
-                rows,
-                shared: None,
-                arrivals: None,
-                found: Vec::new(),
-                fresh: false,
                 wishes,
+                ..Request::of(rows)
             });
         };
         let first = vec![0; rows.rows()];
@@ -265,12 +277,9 @@ impl<'s> State<'s> {
         let columns: Vec<_> = (0..self.schema.len()).map(column).collect();
         let rows = pick(self.schema, &columns, rows.rows());
         Ok(Request {
-            rows,
             shared: Some(shared.given),
-            arrivals: None,
-            found: Vec::new(),
-            fresh: false,
             wishes,
+            ..Request::of(rows)
         })
     }
 

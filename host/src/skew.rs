@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::log::{self, Outcome, Record, Role};
 use crate::metrics::Metrics;
 use crate::offline::json::write_row;
-use crate::request::{Request, Wishes};
+use crate::request::Request;
 use crate::score::{Arrived, score};
 use crate::service::{Service, Wanted};
 use crate::training::diff;
@@ -192,11 +192,8 @@ impl Auditor {
         let rows = record.groups[0].block.clone();
         let request = Request {
             arrivals: Some(vec![arrival; rows.rows()]),
-            rows,
-            shared: None,
-            found: Vec::new(),
             fresh: true,
-            wishes: Wishes::default(),
+            ..Request::of(rows)
         };
         let arrived = Arrived {
             at: record.time,

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::block::{Block, Column, gather};
 use crate::error::{Error, Result};
 use crate::log::{self, Role};
-use crate::request::{Request, Wishes};
+use crate::request::Request;
 use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::score::{Arrived, score};
 use crate::service::{Service, Wanted};
@@ -89,12 +89,8 @@ impl Builder {
             ));
         }
         let request = Request {
-            rows: spine,
-            shared: None,
             arrivals,
-            found: Vec::new(),
-            fresh: false,
-            wishes: Wishes::default(),
+            ..Request::of(spine)
         };
         let arrived = Arrived {
             at: 0,

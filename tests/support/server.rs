@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
@@ -84,6 +85,17 @@ impl Server {
 
     pub fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// Copies all that the server keeps into another folder, for another server.
+    pub fn copy(&self, to: &Path) {
+        self.app.flush().expect("all is on disk");
+        let status = Command::new("cp")
+            .arg("-a")
+            .arg(self.data.path().join("."))
+            .arg(to)
+            .status();
+        assert!(status.expect("cp").success());
     }
 
     pub fn url(&self) -> &str {

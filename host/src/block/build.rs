@@ -59,6 +59,18 @@ impl RowsBuilder {
         self.valid.resize(self.rows * layout.nullables, false);
     }
 
+    /// Takes the row back that was begun last, whatever of it is set. Its texts and items stay where nothing points.
+    pub fn drop_row(&mut self) {
+        let layout = self.schema.layout();
+        self.rows -= 1;
+        self.floats.truncate(self.rows * layout.floats);
+        self.integers.truncate(self.rows * layout.integers);
+        self.booleans.truncate(self.rows * layout.booleans);
+        self.texts.truncate(self.rows * layout.texts);
+        self.lists.truncate(self.rows * layout.lists);
+        self.valid.truncate(self.rows * layout.nullables);
+    }
+
     pub fn set_float(&mut self, slot: Slot, value: f64) {
         let at = (self.rows - 1) * self.schema.layout().floats + slot.index;
         self.floats[at] = value;

@@ -169,6 +169,20 @@ impl Client {
         self.answer(response)
     }
 
+    /// Posts JSON that is to be answered later; reads the job that comes back.
+    pub fn post_later(&self, path: &str, body: &[u8]) -> Result<Value> {
+        let request = self
+            .with_token(self.agent.post(self.url(path)))?
+            .header("prefer", "respond-async");
+        self.answer(request.content_type("application/json").send(body))
+    }
+
+    /// Posts lines and gives the lines that come back, unread.
+    pub fn post_lines(&self, path: &str, lines: &[u8]) -> Result<Vec<u8>> {
+        let request = self.with_token(self.agent.post(self.url(path)))?;
+        self.text(request.content_type("application/x-ndjson").send(lines))
+    }
+
     /// Posts bytes and reads the JSON that comes back.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
         let request = self.with_token(self.agent.post(self.url(path)))?;

@@ -1,29 +1,54 @@
 //! `tidemill score`
 
+mod columns;
+mod file;
+mod results;
+mod write;
+
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::client::ServerArg;
+use super::client::{Client, ServerArg};
+use super::service::text_of;
+use crate::offline::Extension;
 
-/// Score rows with a service and print one result a line.
+/// Score rows with a service: one as JSON, lines of NDJSON, or a whole file into another.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   tidemill score flight-delay '{\"flight_id\":\"UA1545/2013-01-01/EWR\",\"carrier\":\"UA\",…}'
-  tidemill score flight-delay@3 --file events.ndjson --features
-  cat events.ndjson | tidemill score flight-delay --file -")]
+  tidemill score flight-delay@3 --file events.parquet --out scored.parquet --features
+  tidemill score flight-delay --file events.csv --out scored.ndjson --limit 1000
+  cat events.ndjson | tidemill score flight-delay --file -
+  tidemill score flight-delay --file events.ndjson --later
+
+With --out the file holds the columns of the request, then `score`, the model's outputs as `outputs.NAME` (or
+`outputs.NAME[0]`, …), the service's own fields as `output.NAME`, with --features the features as `features.NAME`, and
+`error`: why a row has no score. It appears only when it is whole.")]
 pub struct Score {
     /// name@3, name@alias, or name: what the alias stable points at, without one the newest version.
     service: String,
     /// One row as a JSON object.
     #[arg(conflicts_with = "file")]
     inputs: Option<String>,
-    /// Rows as NDJSON, one JSON object a line; `-` is standard input.
+    /// Rows as NDJSON, one JSON object a line; `-` is standard input. With --out also Parquet, or CSV with a header.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Write to a file (.parquet, .csv, .ndjson or .jsonl) instead of printing.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    out: Option<PathBuf>,
+    /// No more than so many rows of the file.
+    #[arg(long, value_name = "ROWS", requires = "out")]
+    limit: Option<u64>,
+    /// Fail, after all is written, if a row could not be scored.
+    #[arg(long, requires = "out")]
+    strict: bool,
+    /// Have it answered when there is time: prints a job, for `tidemill job show` and `tidemill job result`.
+    #[arg(long, conflicts_with = "out")]
+    later: bool,
     /// Print the features too.
     #[arg(long)]
     features: bool,
@@ -46,46 +71,86 @@ impl Score {
         };
         let path = format!("/v1/services/{}/{what}", self.service);
         let client = self.server.client();
+        match (&self.inputs, &self.file, &self.out) {
+            (Some(inputs), ..) => self.one(&client, &path, inputs),
+            (None, Some(file), Some(out)) => file::Job {
+                client: &client,
+                service: &self.service,
+                what,
+                file,
+                out,
+                limit: self.limit.unwrap_or(u64::MAX),
+                features: self.features || self.features_only,
+                model: !self.features_only,
+            }
+            .run(self.strict),
+            (None, Some(file), None) => self.lines(&client, &path, file),
+            (None, None, _) => bail!("give a row as a JSON object, or --file rows.ndjson"),
+        }
+    }
+
+    fn one(&self, client: &Client, path: &str, inputs: &str) -> Result<()> {
+        let inputs: &serde_json::value::RawValue = serde_json::from_str(inputs)
+            .context("the row is no JSON; give an object such as '{\"amount\": 12.5}'")?;
+        let body = format!("{{\"features\":{},\"inputs\":{inputs}}}", self.features);
+        if self.later {
+            return later(client, path, &body);
+        }
+        let answer = client.post(path, "application/json", body.as_bytes())?;
+        writeln!(std::io::stdout().lock(), "{answer:#}")?;
+        Ok(())
+    }
+
+    fn lines(&self, client: &Client, path: &str, file: &Path) -> Result<()> {
+        let lines = lines(file)?;
+        let body = |rows: &[String]| {
+            format!(
+                "{{\"features\":{},\"rows\":[{}]}}",
+                self.features,
+                rows.join(",")
+            )
+        };
+        if self.later {
+            return later(client, path, &body(&lines));
+        }
         let mut out = std::io::stdout().lock();
-        match (&self.inputs, &self.file) {
-            (Some(inputs), _) => {
-                let inputs: &serde_json::value::RawValue = serde_json::from_str(inputs)
-                    .context("the row is no JSON; give an object such as '{\"amount\": 12.5}'")?;
-                let body = format!("{{\"features\":{},\"inputs\":{inputs}}}", self.features);
-                let answer = client.post(&path, "application/json", body.as_bytes())?;
-                writeln!(out, "{answer:#}")?;
+        for (batch, rows) in lines.chunks(BATCH).enumerate() {
+            let answer = client
+                .post(path, "application/json", body(rows).as_bytes())
+                .with_context(|| {
+                    format!(
+                        "rows from line {} on (rows[0] is that line)",
+                        batch * BATCH + 1
+                    )
+                })?;
+            for result in answer["results"].as_array().into_iter().flatten() {
+                writeln!(out, "{result}")?;
             }
-            (None, Some(file)) => {
-                let lines = lines(file)?;
-                for (batch, rows) in lines.chunks(BATCH).enumerate() {
-                    let body = format!(
-                        "{{\"features\":{},\"rows\":[{}]}}",
-                        self.features,
-                        rows.join(",")
-                    );
-                    let answer = client
-                        .post(&path, "application/json", body.as_bytes())
-                        .with_context(|| {
-                            format!(
-                                "rows from line {} on (rows[0] is that line)",
-                                batch * BATCH + 1
-                            )
-                        })?;
-                    for result in answer["results"].as_array().into_iter().flatten() {
-                        writeln!(out, "{result}")?;
-                    }
-                }
-            }
-            (None, None) => bail!("give a row as a JSON object, or --file rows.ndjson"),
         }
         Ok(())
     }
 }
 
-fn lines(file: &PathBuf) -> Result<Vec<String>> {
+fn later(client: &Client, path: &str, body: &str) -> Result<()> {
+    let job = client.post_later(path, body.as_bytes())?;
+    let id = text_of(&job["id"]);
+    println!("job {id}  {}", text_of(&job["state"]));
+    eprintln!("its answer: tidemill job result {id}");
+    Ok(())
+}
+
+fn lines(file: &Path) -> Result<Vec<String>> {
     let mut text = String::new();
     if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text)?;
+    } else if matches!(
+        Extension::of(file),
+        Some(Extension::Parquet | Extension::Csv)
+    ) {
+        bail!(
+            "{} is scored into another file: give --out scored.parquet, .csv or .ndjson",
+            file.display()
+        );
     } else {
         text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", file.display()))?;

@@ -98,7 +98,7 @@ impl Answer<'_> {
             Outcome::Refused(refusal) => {
                 let error = Problem::from(Error::Rejected {
                     transform: refusal.transform.clone(),
-                    row,
+                    row: number.map_or(row, |number| number as usize),
                     message: refusal.message.clone(),
                 });
                 let _ = write!(out, "\"error\":{},", error.body());

@@ -18,6 +18,8 @@ pub struct Problem {
     detail: String,
     /// Further members: `field`, `transform`, …
     members: Map<String, Value>,
+    /// Seconds after which the same request may be answered otherwise.
+    retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -33,6 +35,7 @@ impl Problem {
             title,
             detail: detail.to_string(),
             members: Map::new(),
+            retry_after: None,
         }
     }
 
@@ -104,6 +107,36 @@ impl Problem {
             "The audit log cannot be written",
             detail,
         )
+    }
+
+    /// A job more than may wait.
+    pub fn jobs_full(limit: usize, retry_after: u32) -> Problem {
+        let mut problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "jobs-full",
+            "Too many jobs wait",
+            format!("{limit} jobs wait already, which is what jobs.queue allows; come again later"),
+        )
+        .with("limit", limit);
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// The answer of a job that has none yet.
+    pub fn not_done(id: &str, state: crate::jobs::State, retry_after: u32) -> Problem {
+        let state = json!(state);
+        let mut problem = Problem::new(
+            StatusCode::NOT_FOUND,
+            "not-done",
+            "The job is not done yet",
+            format!(
+                "job {id} is {}; ask again",
+                state.as_str().unwrap_or_default()
+            ),
+        )
+        .with("state", state);
+        problem.retry_after = Some(retry_after);
+        problem
     }
 
     /// The members of RFC 9457, and ours.
@@ -227,8 +260,9 @@ pub(super) fn named(transform: &TransformName) -> Value {
     })
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// Tells the log.
+    pub fn trace(&self) {
         if self.status.is_server_error() {
             tracing::error!(
                 kind = self.kind,
@@ -244,12 +278,23 @@ impl IntoResponse for Problem {
                 self.detail
             );
         }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.trace();
         let mut response = (
             self.status,
             [(header::CONTENT_TYPE, "application/problem+json")],
             self.body().to_string(),
         )
             .into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
         response.extensions_mut().insert(Told {
             kind: self.kind,
             detail: self.detail,
@@ -268,6 +313,7 @@ pub(super) async fn no_route(uri: Uri) -> Problem {
         "/v1/lineage",
         "/v1/tokens",
         "/v1/audit",
+        "/v1/jobs",
         "/healthz",
         "/readyz",
         "/metrics",

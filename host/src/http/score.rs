@@ -90,7 +90,11 @@ pub(super) async fn guarded(
 async fn answer(app: &App, service: &Arc<Service>, wanted: Wanted, body: &[u8]) -> Result<Vec<u8>> {
     let arrived = Arrived::now();
     let request = decoded(app, service, wanted, body)?;
-    answer_rows(app, service, wanted, request, arrived).await
+    let encode = |answer: &Answer<'_>, id| match answer.scored.sole_error() {
+        None => Ok(answer.encode(id)),
+        Some(error) => Err(error),
+    };
+    answer_rows(app, service, wanted, request, arrived, encode).await
 }
 
 /// What a body asks, if the service can answer it.
@@ -120,22 +124,20 @@ pub(super) fn answerable(service: &Service, wanted: Wanted) -> Result<()> {
     Ok(())
 }
 
-/// Answers decoded rows, and logs them.
+/// Answers decoded rows as `encode` writes them, and logs them.
 pub(super) async fn answer_rows(
     app: &App,
     service: &Arc<Service>,
     wanted: Wanted,
     request: Request,
     arrived: Arrived,
+    encode: impl FnOnce(&Answer<'_>, Uuid) -> Result<Vec<u8>>,
 ) -> Result<Vec<u8>> {
     let metrics = &service.metrics;
     let decode = arrived.instant.elapsed();
     metrics.decode_seconds.observe(decode.as_secs_f64());
     let wishes = request.wishes;
     let scored = run(service, request, arrived, wanted).await?;
-    if let Some(error) = scored.sole_error() {
-        return Err(error);
-    }
     let encoding = Instant::now();
     let request_id = Uuid::now_v7();
     let answer = Answer {
@@ -148,7 +150,7 @@ pub(super) async fn answer_rows(
             total: arrived.instant.elapsed(),
         }),
     };
-    let json = answer.encode(request_id);
+    let json = encode(&answer, request_id)?;
 
     metrics.rows.inc_by(scored.total as u64);
     match wanted {

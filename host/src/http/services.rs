@@ -31,6 +31,8 @@ pub struct ServiceShown {
     retired: Option<Retirement>,
     pins: Pins,
     features: Schema,
+    /// The fields of `[output]`.
+    output: Option<Schema>,
     outputs: Option<Vec<Tensor>>,
     definition: Definition,
 }
@@ -173,6 +175,7 @@ fn shown(catalog: &Catalog, service: &Service) -> ServiceShown {
         retired: catalog.retirement(&Item::new(Kind::Service, name, plan.number)),
         pins: service.pins.clone(),
         features: plan.vector.schema.clone(),
+        output: plan.output.as_ref().map(|output| output.schema.clone()),
         outputs: model.map(|planned| planned.model.engine.outputs().to_vec()),
         definition: plan.definition.clone(),
     }

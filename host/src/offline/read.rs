@@ -5,6 +5,7 @@
 //! [`cell`](super::cell)) or refused, with the file, the line or row (from 1), and the column.
 
 mod csv;
+mod forgiving;
 mod ndjson;
 mod parquet;
 
@@ -16,6 +17,8 @@ use bytes::Bytes;
 use crate::block::Block;
 use crate::error::{Error, Result, listed};
 use crate::schema::Schema;
+
+pub use self::forgiving::{Forgiving, Ill, forgiving};
 
 /// How many rows a block of a file has, but for its last.
 pub const BATCH_ROWS: usize = 8192;
@@ -29,23 +32,45 @@ pub struct Reader {
 
 /// Opens a file whose name ends in `.parquet`, `.csv`, `.ndjson` or `.jsonl`.
 pub fn open(path: &Path, schema: &Schema) -> Result<Reader> {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    let file = || {
-        File::open(path)
-            .map_err(|error| Error::invalid(shown(path), format!("cannot be opened: {error}")))
-    };
-    match extension.to_ascii_lowercase().as_str() {
-        "parquet" => parquet::open(file()?, shown(path), schema),
-        "csv" => csv::open(file()?, shown(path), schema),
-        "ndjson" | "jsonl" => Ok(ndjson::open(file()?, shown(path), schema)),
-        _ => Err(Error::invalid(
+    let (file, name, extension) = opened(path)?;
+    match extension {
+        Extension::Parquet => parquet::open(file, name, schema),
+        Extension::Csv => csv::open(file, name, schema),
+        Extension::Ndjson => Ok(ndjson::open(file, name, schema)),
+    }
+}
+
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    Parquet,
+    Csv,
+    Ndjson,
+}
+
+impl Extension {
+    pub fn of(path: &Path) -> Option<Extension> {
+        let extension = path.extension()?.to_str()?;
+        match extension.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Extension::Parquet),
+            "csv" => Some(Extension::Csv),
+            "ndjson" | "jsonl" => Some(Extension::Ndjson),
+            _ => None,
+        }
+    }
+}
+
+/// The file, its name for messages, and what it is.
+fn opened(path: &Path) -> Result<(File, String, Extension)> {
+    let extension = Extension::of(path).ok_or_else(|| {
+        Error::invalid(
             shown(path),
             "rows are read from files named .parquet, .csv, .ndjson or .jsonl",
-        )),
-    }
+        )
+    })?;
+    let file = File::open(path)
+        .map_err(|error| Error::invalid(shown(path), format!("cannot be opened: {error}")))?;
+    Ok((file, shown(path), extension))
 }
 
 /// The rows of a Parquet file that is in memory. `name` stands for it in messages.
@@ -100,7 +125,7 @@ fn match_columns(file: &str, there: &[String], schema: &Schema) -> Result<Vec<Op
                 format!("it has two columns \"{}\"", field.name),
             ));
         }
-        if place.is_none() && !field.nullable {
+        if place.is_none() && !field.nullable && field.default.is_none() {
             let there = listed("column", there);
             let name = &field.name;
             return Err(Error::invalid(

@@ -595,3 +595,114 @@ fn the_flights_are_read() {
         assert!(rows > 0);
     }
 }
+
+/// What a forgiving reader gives: the rows, and what is wrong with those that are null for it.
+fn forgiven(path: &Path, columns: &Schema) -> Result<(Vec<String>, Vec<(usize, String)>), String> {
+    let reader = forgiving(path, columns).map_err(|error| error.to_string())?;
+    let (schema, name) = (reader.schema.clone(), format!("{}, ", path.display()));
+    let (mut rows, mut ill) = (Vec::new(), Vec::new());
+    for part in reader {
+        let (block, wrong) = part.map_err(|error| error.to_string())?;
+        ill.extend(wrong.into_iter().map(|wrong| {
+            let message = wrong.message.replace(&name, "");
+            (rows.len() + wrong.row, message)
+        }));
+        for row in 0..block.rows() {
+            let mut out = Vec::new();
+            json::write_row(&block, &schema, row, &mut out);
+            rows.push(String::from_utf8(out).unwrap());
+        }
+    }
+    Ok((rows, ill))
+}
+
+#[test]
+fn a_forgiving_reader_goes_on_after_a_row_that_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = schema(&[("n", "i64", false), ("s", "text", true)]);
+    let expected = [
+        "{\"n\":1,\"s\":\"a\"}",
+        "{\"n\":null,\"s\":null}",
+        "{\"n\":null,\"s\":\"c\"}",
+        "{\"n\":4,\"s\":null}",
+    ];
+
+    let csv = folder.path().join("rows.csv");
+    fs::write(&csv, "extra,n,s\nx,1,a\nx,1.5,b\nx,,c\nx,4,\nx,5\n").unwrap();
+    let (rows, ill) = forgiven(&csv, &columns).unwrap();
+    assert_eq!(rows[..4], expected);
+    assert_eq!(rows[4], "{\"n\":null,\"s\":null}");
+    assert_eq!(
+        ill,
+        [
+            (
+                1,
+                "line 3, column \"n\": \"1.5\" stands where i64 belongs".to_owned()
+            ),
+            (
+                4,
+                "line 6: it has 2 cells, where the first line has 3".to_owned()
+            ),
+        ]
+    );
+    assert_eq!(
+        forgiving(&csv, &columns).unwrap().columns,
+        ["extra", "n", "s"]
+    );
+
+    let ndjson = folder.path().join("rows.ndjson");
+    let lines = "{\"n\":1,\"s\":\"a\",\"extra\":0}\n\n{\"s\":\"b\",\"n\":1.5}\n{\"s\":\"c\"}\n{\"n\":4}\n[\n";
+    fs::write(&ndjson, lines).unwrap();
+    let (rows, ill) = forgiven(&ndjson, &columns).unwrap();
+    assert_eq!(rows[..4], expected);
+    assert_eq!(ill.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 4]);
+    assert!(ill[0].1.starts_with("line 3.n: "), "{ill:?}");
+    assert_eq!(
+        forgiving(&ndjson, &columns).unwrap().columns,
+        ["n", "s", "extra"]
+    );
+
+    let parquet = folder.path().join("rows.parquet");
+    let n: ArrayRef = Arc::new(Float64Array::from(vec![
+        Some(1.0),
+        Some(1.5),
+        None,
+        Some(4.0),
+    ]));
+    let s: ArrayRef = Arc::new(StringArray::from(vec![
+        Some("a"),
+        Some("b"),
+        Some("c"),
+        None,
+    ]));
+    let batch = RecordBatch::try_from_iter([("n", n), ("s", s)]).unwrap();
+    write_parquet(&parquet, &[batch.clone(), batch]);
+    let (rows, ill) = forgiven(&parquet, &columns).unwrap();
+    assert_eq!(
+        (&rows[..4], &rows[4..]),
+        (
+            &expected.map(str::to_owned)[..],
+            &expected.map(str::to_owned)[..]
+        )
+    );
+    assert_eq!(
+        ill,
+        [2, 6].map(|row| (row - 1, format!("row {row}, column \"n\": 1.5 is no i64")))
+    );
+
+    // What no row can mend is an error, before the first row.
+    let wrong = forgiven(
+        &parquet,
+        &schema(&[("n", "text", true), ("s", "text", true)]),
+    )
+    .unwrap_err();
+    assert!(
+        wrong.ends_with("column \"n\": it is of type Float64 there, where text belongs"),
+        "{wrong}"
+    );
+    let missing = forgiven(&csv, &schema(&[("n", "i64", false), ("m", "i64", false)])).unwrap_err();
+    assert!(
+        missing.contains("it has no column \"m\", which may not be null; there are extra, n and s"),
+        "{missing}"
+    );
+}

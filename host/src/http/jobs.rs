@@ -1,0 +1,303 @@
+//! Answers for later: `Prefer: respond-async` on a request to score, and what becomes of it under `/v1/jobs`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, http};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::score::{decoded, guarded};
+use super::stream::target;
+use super::{Problem, Shared, body};
+use crate::access::{Change, Principal, Role};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::jobs::{Asked, Callback, Kind, Record, Run, State as JobState};
+use crate::service::Wanted;
+
+/// Where the answer is to be sent. A header: a URL in a query would need escaping, and what it holds of secrets would stand
+/// in the logs of every proxy.
+const CALLBACK: &str = "tidemill-callback";
+
+/// Seconds after which asking again is worth while.
+const ASK_AGAIN: u32 = 1;
+
+/// Jobs of a list, at most.
+const LISTED: usize = 1_000;
+
+/// A job, as its client sees it.
+#[derive(Serialize)]
+pub struct Job {
+    id: String,
+    state: JobState,
+    kind: Kind,
+    service: String,
+    service_version: u32,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    attempts: u32,
+    result_url: String,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<Callback>,
+}
+
+#[derive(Serialize)]
+pub struct JobList {
+    jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+pub struct ListOptions {
+    #[serde(default = "usual")]
+    limit: usize,
+}
+
+fn usual() -> usize {
+    100
+}
+
+impl From<Record> for Job {
+    fn from(record: Record) -> Job {
+        let id = record.id.to_string();
+        Job {
+            result_url: format!("/v1/jobs/{id}/result"),
+            id,
+            state: record.state,
+            kind: record.kind,
+            service: record.service,
+            service_version: record.service_version,
+            created_at: record.created_at,
+            started_at: record.started_at,
+            finished_at: record.finished_at,
+            attempts: record.attempts,
+            problem: record.problem,
+            callback: record.callback,
+        }
+    }
+}
+
+/// Accepts a request that prefers to be answered later; passes on any other.
+pub async fn or_later(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let callback = request.headers().contains_key(CALLBACK);
+    let accepted = match (prefers_later(request.headers()), callback) {
+        (false, false) => return next.run(request).await,
+        (true, _) => accept(&shared, &id, request).await,
+        (false, true) => Err(Error::invalid(
+            "Tidemill-Callback",
+            "only an answer for later is sent: add the header Prefer: respond-async",
+        )
+        .into()),
+    };
+    accepted.unwrap_or_else(|problem| {
+        shared.app.metrics.problem(problem.kind());
+        problem.into_response()
+    })
+}
+
+/// Whether one of the preferences (RFC 7240) is `respond-async`.
+fn prefers_later(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|preference| preference.split([';', '=']).next())
+        .any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+async fn accept(shared: &Shared, id: &str, request: Request) -> Result<Response, Problem> {
+    let (service, wanted) = target(shared, id, request.uri().path())?;
+    let callback = request
+        .headers()
+        .get(CALLBACK)
+        .map(|url| {
+            let url = url
+                .to_str()
+                .map_err(|_| Error::invalid("Tidemill-Callback", "it is no URL"))?;
+            shared.app.jobs.callback(url)
+        })
+        .transpose()?;
+    let by = principal(request.extensions());
+    let bytes = body::read(request.into_body(), shared.app.jobs.settings().body_limit).await?;
+
+    let (app, permit) = (
+        shared.app.clone(),
+        shared.batch.clone().acquire_owned().await,
+    );
+    let accepted = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        // What cannot be read is said now, and not found by a client that asks later.
+        decoded(&app, &service, wanted, &bytes).inspect_err(|_| service.metrics.failed.inc())?;
+        app.jobs.accept(Asked {
+            service: service.name().to_owned(),
+            service_version: service.plan.number,
+            kind: match wanted {
+                Wanted::Score => Kind::Score,
+                _ => Kind::Features,
+            },
+            by: by.name,
+            body: bytes.into(),
+            callback,
+        })
+    })
+    .await
+    .map_err(|error| Error::Internal(error.to_string()))??;
+    let Some(record) = accepted else {
+        let limit = shared.app.jobs.settings().queue;
+        return Err(Problem::jobs_full(limit, ASK_AGAIN));
+    };
+    let job = Job::from(record);
+    let headers = [
+        (header::LOCATION, format!("/v1/jobs/{}", job.id)),
+        (
+            http::HeaderName::from_static("preference-applied"),
+            "respond-async".to_owned(),
+        ),
+        (header::RETRY_AFTER, ASK_AGAIN.to_string()),
+    ];
+    Ok((StatusCode::ACCEPTED, headers, Json(job)).into_response())
+}
+
+/// The newest first: those of the principal, or all for an admin.
+pub async fn list(
+    State(shared): State<Shared>,
+    who: Option<Extension<Principal>>,
+    Query(options): Query<ListOptions>,
+) -> Result<Json<JobList>, Problem> {
+    let limit = options.limit.min(LISTED);
+    let found = shared.app.jobs.newest(limit, own_only(who).as_deref())?;
+    Ok(Json(JobList {
+        jobs: found.into_iter().map(Job::from).collect(),
+    }))
+}
+
+pub async fn show(
+    State(shared): State<Shared>,
+    who: Option<Extension<Principal>>,
+    Path(id): Path<String>,
+) -> Result<Json<Job>, Problem> {
+    let record = shared.app.jobs.get(&id, own_only(who).as_deref())?;
+    Ok(Json(record.into()))
+}
+
+/// The answer, byte for byte as the request would have got it; of a job that failed, the problem.
+pub async fn result(
+    State(shared): State<Shared>,
+    who: Option<Extension<Principal>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let jobs = &shared.app.jobs;
+    let record = jobs.get(&id, own_only(who).as_deref())?;
+    if let Some(problem) = record.problem {
+        let status = problem["status"].as_u64().unwrap_or(500) as u16;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = [(header::CONTENT_TYPE, "application/problem+json")];
+        return Ok((status, headers, problem.to_string()).into_response());
+    }
+    match (record.state, jobs.answer(record.id)?) {
+        (JobState::Done, Some(answer)) => {
+            let headers = [(header::CONTENT_TYPE, "application/json")];
+            Ok((headers, Body::from(answer)).into_response())
+        }
+        _ => Err(Problem::not_done(&id, record.state, ASK_AGAIN)),
+    }
+}
+
+/// Cancels a job that waits; forgets one that is finished. Answers what it was.
+pub async fn remove(
+    State(shared): State<Shared>,
+    who: Option<Extension<Principal>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let record = shared.app.jobs.get(&id, own_only(who).as_deref())?;
+    let (jobs, removed) = (shared.app.jobs.clone(), record.clone());
+    tokio::task::spawn_blocking(move || jobs.remove(&removed))
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))??;
+    let mut response = Json(Job::from(record)).into_response();
+    response.extensions_mut().insert(Change {
+        action: "job.remove",
+        subject: id,
+        digest: None,
+    });
+    Ok(response)
+}
+
+fn principal(extensions: &http::Extensions) -> Principal {
+    extensions
+        .get::<Principal>()
+        .cloned()
+        .unwrap_or_else(Principal::loopback)
+}
+
+/// Whose jobs are seen: none is everybody's.
+fn own_only(who: Option<Extension<Principal>>) -> Option<String> {
+    let who = who.map_or_else(Principal::loopback, |Extension(who)| who);
+    (who.role < Role::Admin).then_some(who.name)
+}
+
+/// Makes the answers of jobs as those of requests are made. What waits within it waits on this runtime.
+pub fn run(app: &Arc<App>, runtime: Handle) -> Run {
+    let app = app.clone();
+    Arc::new(move |record, body| {
+        let wanted = match record.kind {
+            Kind::Score => Wanted::Score,
+            Kind::Features => Wanted::Features,
+        };
+        let catalog = app.registry.catalog();
+        let id = format!("{}@{}", record.service, record.service_version);
+        let outcome = catalog.service_by_id(&id).and_then(|service| {
+            runtime
+                .block_on(guarded(&app, service, wanted, body))
+                .inspect_err(|_| service.metrics.failed.inc())
+        });
+        outcome.map_err(|error| {
+            let problem = Problem::from(error);
+            problem.trace();
+            app.metrics.problem(problem.kind());
+            problem.body()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preference_is_found_among_others() {
+        for (values, expected) in [
+            (&["respond-async"][..], true),
+            (&["Respond-Async, wait=10"], true),
+            (
+                &["return=minimal", "wait=10; x=1 , respond-async;foo=bar"],
+                true,
+            ),
+            (&["respond-asynchronously"], false),
+            (&["return=respond-async"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("prefer", value.parse().unwrap());
+            }
+            assert_eq!(prefers_later(&headers), expected, "{values:?}");
+        }
+    }
+}
