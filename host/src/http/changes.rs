@@ -71,3 +71,21 @@ pub(super) async fn reason(body: Body, limit: usize) -> Result<Option<String>, P
     })?;
     Ok(why.reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_says_what_was_to_be_changed_also_where_it_was_not() {
+        let change = change("alias.move", "flight-delay/stable");
+        let refused = Err::<(), _>(Error::Conflict("no".to_owned()).into());
+        for (outcome, status) in [(Ok(()), StatusCode::OK), (refused, StatusCode::CONFLICT)] {
+            let response = changed(change.clone(), outcome);
+            assert_eq!(response.status(), status);
+            assert_eq!(response.extensions().get(), Some(&change));
+        }
+    }
+}
