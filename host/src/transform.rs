@@ -18,10 +18,12 @@ pub(crate) mod guests;
 mod instance;
 mod limits;
 mod pool;
+pub mod sections;
+pub mod source;
 #[cfg(test)]
 mod tests;
 
-pub use component::componentize;
+pub use component::{componentize, contract};
 pub use description::Description;
 pub use engine::Engine;
 pub use limits::Limits;

@@ -50,6 +50,9 @@ pub enum Transform {
         /// A .wasm file, or a project's folder, which is built first; here where absent.
         #[arg(default_value = ".")]
         path: PathBuf,
+        /// Of a project that is built: put its files into the component.
+        #[arg(long)]
+        with_source: bool,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -84,6 +87,10 @@ pub struct Project {
     /// Where to build; the components are in its folder `components`. PATH/target/tidemill where absent.
     #[arg(long, value_name = "DIR")]
     target_dir: Option<PathBuf>,
+    /// Put the project's files into the component, so that whoever has it can read what it does: what git tracks or
+    /// would, never what .gitignore names. The same: `[package.metadata.tidemill] source = true` in Cargo.toml.
+    #[arg(long)]
+    with_source: bool,
 }
 
 impl Transform {
@@ -127,13 +134,18 @@ impl Transform {
                     try_component(&built, rows.as_deref())?;
                 }
             }
-            Transform::Register { path, server } => {
+            Transform::Register {
+                path,
+                with_source,
+                server,
+            } => {
                 let client = server.client();
                 let files = match path.is_dir() {
                     true => Project {
                         path,
                         examples: false,
                         target_dir: None,
+                        with_source,
                     }
                     .build()?
                     .into_iter()
@@ -200,6 +212,7 @@ impl Project {
                 .target_dir
                 .clone()
                 .unwrap_or_else(|| self.path.join("target/tidemill")),
+            with_source: self.with_source,
             quiet: false,
         };
         author::build(&options, &mut |line| println!("{line}"))
