@@ -90,14 +90,10 @@ impl Rows {
             .map_err(|fault| wrong(fault.row, &fault.column, fault.message))?;
         if let Some((row, at, value)) = block.first_out_of_range(&self.schema) {
             let field = self.schema.field(at);
-            let (low, high) = (
-                field.minimum.unwrap_or(f64::NEG_INFINITY),
-                field.maximum.unwrap_or(f64::INFINITY),
-            );
             return Err(wrong(
                 Some(row),
                 &field.name,
-                format!("{value} is outside its range {low} to {high}"),
+                format!("{value} is outside its range {}", field.range_text()),
             ));
         }
         Ok(block)
