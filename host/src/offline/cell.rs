@@ -192,7 +192,11 @@ mod tests {
                 "is no list<i64> such as a JSON array",
             ),
             ("list<f64>", "[1e17]", "outside its range"),
-            ("f64", "NaN", "NaN is outside its range -inf to 10000000000000000"),
+            (
+                "f64",
+                "NaN",
+                "NaN is outside its range -inf to 10000000000000000",
+            ),
         ] {
             let message = read(data_type, text).unwrap_err();
             assert!(message.contains(expected), "{message}");
