@@ -1,6 +1,7 @@
 //! End to end: the real server on port 0, the real program, real flights. One test binary.
 
 mod admin;
+mod author;
 mod bad_guests;
 mod bad_input;
 mod cards;

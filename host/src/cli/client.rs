@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
+use crate::admission::Report;
+
 /// Which server to talk to.
 #[derive(Args, Clone, Debug)]
 pub struct ServerArg {
@@ -54,7 +56,7 @@ impl Client {
         self.answer(response)
     }
 
-    /// The text of a good answer, unread.
+    /// The bytes of a good answer.
     pub fn get_raw(&self, path: &str) -> Result<Vec<u8>> {
         self.text(self.agent.get(self.url(path)).call())
     }
@@ -141,7 +143,7 @@ impl Client {
     }
 }
 
-/// A problem document in one sentence.
+/// A problem document in one sentence, with what came with it.
 fn problem(body: &[u8]) -> String {
     let Ok(problem) = serde_json::from_slice::<Value>(body) else {
         return String::from_utf8_lossy(body).into_owned();
@@ -157,6 +159,9 @@ fn problem(body: &[u8]) -> String {
     if !frames.is_empty() {
         out.push_str("\n  at ");
         out.push_str(&frames.join("\n  at "));
+    }
+    if let Ok(report) = serde_json::from_value::<Report>(problem["report"].clone()) {
+        out.push_str(&format!("\n{report}"));
     }
     out
 }

@@ -34,7 +34,8 @@ pub(super) fn compilers() -> Result<ThreadPool> {
 impl Registry {
     /// Loads a component that may have to be compiled.
     pub(super) fn compiled(&self, component: &[u8]) -> Result<Transform> {
-        self.compilers.install(|| self.workshop.engine.load(component))
+        self.compilers
+            .install(|| self.workshop.engine.load(component))
     }
 
     /// From the version before it, in the order of versions, to one that is about to be registered. None for a first one,
