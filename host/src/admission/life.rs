@@ -33,7 +33,7 @@ impl Trial<'_> {
             fuel += answer.fuel;
             self.compare(way, answer, cause::STATE, report)?;
             report.rows_of_one_instance = call * self.rows.rows();
-            if call >= 2 && fuel > FUEL {
+            if call >= 2 && fuel > 2 * FUEL {
                 break;
             }
         }

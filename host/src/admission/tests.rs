@@ -442,3 +442,34 @@ fn dear_rows_are_tried_on_few() {
     assert!((1..200).contains(&report.rows), "{report}");
     assert!(report.calls_of_one_instance < 200, "{report}");
 }
+
+#[test]
+fn columns_that_are_declared_and_not_answered_are_a_lie() {
+    for (declared, reason) in [
+        (
+            vec![field("x", "f64", false), field("n", "i64", false)],
+            "its integers hold 0 values where at least 1 belong",
+        ),
+        (
+            vec![field("x", "i64", false)],
+            "its integers hold 0 values where at least 1 belong",
+        ),
+        (
+            vec![field("x", "f64", true)],
+            "its validity hold 0 values where 1 belong",
+        ),
+        (
+            vec![field("x", "list<f64>", false)],
+            "its list-offsets hold 0 values where 2 belong",
+        ),
+    ] {
+        let failure = reported(Guest {
+            outputs: declared,
+            ..floats()
+        })
+        .failure
+        .unwrap();
+        assert_eq!(failure.cause, "bad_answer");
+        assert!(failure.reason.contains(reason), "{}", failure.reason);
+    }
+}

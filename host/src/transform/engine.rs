@@ -117,6 +117,13 @@ impl Engine {
         })))
     }
 
+    /// Lets go of what was kept of a component that turned out not to be wanted.
+    pub fn forget(&self, transform: &Transform) {
+        if let Some(cache) = &self.0.cache {
+            cache.remove(&transform.name().digest);
+        }
+    }
+
     /// From the cache, or compiled in the time that is said.
     fn compile(&self, bytes: &[u8], digest: &str) -> Result<(Component, Option<Duration>)> {
         let cache = self.0.cache.as_ref();
