@@ -106,10 +106,10 @@ impl Report {
     }
 
     pub(super) fn refusal(self, transform: &Transform, failure: Failure) -> Error {
-        self.as_refusal(format!("transform {}", transform.name()), failure)
+        self.into_refusal(format!("transform {}", transform.name()), failure)
     }
 
-    fn as_refusal(mut self, what: String, failure: Failure) -> Error {
+    fn into_refusal(mut self, what: String, failure: Failure) -> Error {
         let reason = failure.reason.clone();
         self.verdict = Verdict::Refused;
         self.failure = Some(failure);
@@ -137,7 +137,7 @@ pub fn unproven(error: Error, bytes: usize) -> Error {
         row: None,
         row_notes: Vec::new(),
     };
-    Report::empty(bytes).as_refusal(what, failure)
+    Report::empty(bytes).into_refusal(what, failure)
 }
 
 impl Spread {
