@@ -113,7 +113,8 @@ impl Registry {
             return Ok((entry, Outcome::Unchanged));
         }
         // Takes a while, so nobody else who registers waits for it.
-        let admission = admission::admit(&loaded).inspect_err(|_| self.engine.forget(&loaded))?;
+        let admission =
+            admission::admit(&loaded).inspect_err(|_| self.workshop.engine.forget(&loaded))?;
         let diff = self.diff_with_previous(&loaded, &admission);
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
