@@ -59,7 +59,9 @@ fn help_is_worth_reading() {
         assert!(help.contains(&format!("  {command} ")), "{help}");
     }
     let transform = good(&mut tidemill(&["transform", "--help"]));
-    for command in ["new", "build", "check", "test", "register", "list", "show"] {
+    for command in [
+        "new", "build", "check", "test", "register", "list", "show", "diff", "source",
+    ] {
         assert!(transform.contains(&format!("  {command} ")), "{transform}");
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod audit;
+mod author;
 mod bad_guests;
 mod bad_input;
 mod cards;

@@ -16,7 +16,7 @@ pub use rows::{Rows, Source};
 
 use std::ops::Range;
 
-use crate::schema::{Field, Layout, Pool, Schema, Slot};
+use crate::schema::{Layout, Pool, Schema, Slot};
 
 /// `rows` rows. A value of this type is always well formed for the layout it was made for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,45 +146,52 @@ impl Block {
     pub fn out_of_range(&self, schema: &Schema) -> Option<String> {
         self.first_out_of_range(schema).map(|(row, index, value)| {
             let field = schema.field(index);
-            let (low, high) = range(field);
             format!(
-                "\"{}\" is {value} in row {row}, outside its range {low} to {high}",
-                field.name
+                "\"{}\" is {value} in row {row}, outside its range {}",
+                field.name,
+                field.range_text()
             )
         })
     }
 
     /// The row, field and value of the first number outside the range its field declares.
     pub fn first_out_of_range(&self, schema: &Schema) -> Option<(usize, usize, f64)> {
-        for (index, (field, slot)) in schema.fields().iter().zip(schema.slots()).enumerate() {
-            if field.minimum.is_none() && field.maximum.is_none() {
-                continue;
-            }
-            let (low, high) = range(field);
-            for row in 0..self.rows {
-                let outside = |value: f64| value < low || value > high;
-                let found = match (slot.pool, slot.many) {
-                    _ if !self.is_valid(*slot, row) => None,
-                    (Pool::Floats, false) => Some(self.float(*slot, row)).filter(|v| outside(*v)),
-                    (Pool::Integers, false) => {
-                        Some(self.integer(*slot, row) as f64).filter(|v| outside(*v))
-                    }
-                    (Pool::Floats, true) => self
-                        .items(*slot, row)
-                        .map(|i| self.floats[i])
-                        .find(|v| outside(*v)),
-                    (Pool::Integers, true) => self
-                        .items(*slot, row)
-                        .map(|i| self.integers[i] as f64)
-                        .find(|v| outside(*v)),
-                    _ => None,
-                };
-                if let Some(value) = found {
-                    return Some((row, index, value));
-                }
-            }
+        (0..schema.len())
+            .filter(|&index| schema.field(index).is_ranged())
+            .find_map(|index| {
+                (0..self.rows).find_map(|row| {
+                    let value = self.outside(schema, index, row)?;
+                    Some((row, index, value))
+                })
+            })
+    }
+
+    /// The field's number in that row, or the first of its list, that lies outside the range the field declares.
+    pub fn outside(&self, schema: &Schema, index: usize, row: usize) -> Option<f64> {
+        let (field, slot) = (schema.field(index), schema.slot(index));
+        let outside = |value: &f64| !field.allows(*value);
+        match (slot.pool, slot.many) {
+            _ if !self.is_valid(slot, row) => None,
+            (Pool::Floats, false) => Some(self.float(slot, row)).filter(outside),
+            (Pool::Integers, false) => Some(self.integer(slot, row) as f64).filter(outside),
+            (Pool::Floats, true) => self
+                .items(slot, row)
+                .map(|item| self.floats[item])
+                .find(outside),
+            (Pool::Integers, true) => self
+                .items(slot, row)
+                .map(|item| self.integers[item] as f64)
+                .find(outside),
+            _ => None,
         }
-        None
+    }
+
+    /// Bytes of its values.
+    pub(crate) fn bytes(&self) -> usize {
+        8 * (self.floats.len() + self.integers.len())
+            + 4 * (self.text_ends.len() + self.list_offsets.len())
+            + self.booleans.len()
+            + self.text.len()
     }
 
     /// A block whose every nullable value is null, and every other zero, empty or false.
@@ -309,13 +316,6 @@ impl Block {
             Pool::Text => self.text_ends.len(),
         }
     }
-}
-
-fn range(field: &Field) -> (f64, f64) {
-    (
-        field.minimum.unwrap_or(f64::NEG_INFINITY),
-        field.maximum.unwrap_or(f64::INFINITY),
-    )
 }
 
 fn at_least(what: &str, found: usize, wanted: usize) -> Result<(), String> {

@@ -2,8 +2,8 @@
 //!
 //! Three voices: the caller was wrong ([`Error::Invalid`], [`Error::NotFound`], [`Error::Conflict`],
 //! [`Error::TooLarge`], [`Error::Refused`], [`Error::Rejected`]); a transform failed ([`Error::Transform`]); we failed
-//! ([`Error::Model`], [`Error::Store`], [`Error::Late`], [`Error::Internal`]). What the caller is told is the display; what only the log
-//! is told is in `source`.
+//! ([`Error::Model`], [`Error::Store`], [`Error::Late`], [`Error::Internal`]) or have no time ([`Error::Busy`]). What
+//! the caller is told is the display; what only the log is told is in `source`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,9 +31,18 @@ pub enum Error {
     #[error("{what} is over the limit of {limit}")]
     TooLarge { what: String, limit: String },
 
-    /// An artifact or a definition is not admitted. Nothing of it was kept.
+    /// An artifact or a definition is not admitted. Nothing of it was kept. `report` says what was found out, for
+    /// programs.
     #[error("{what} is refused: {reason}")]
-    Refused { what: String, reason: String },
+    Refused {
+        what: String,
+        reason: String,
+        report: Option<Box<serde_json::Value>>,
+    },
+
+    /// There is more to do than is done at once. Nothing of it was begun; later it may be.
+    #[error("{0}")]
+    Busy(String),
 
     /// A transform refused the row: the row is wrong, not the transform.
     #[error("{transform} refused the row: {message}")]
@@ -165,6 +174,7 @@ impl Error {
         Error::Refused {
             what: what.into(),
             reason: reason.into(),
+            report: None,
         }
     }
 }

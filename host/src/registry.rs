@@ -19,6 +19,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 mod training_sets;
+mod versions;
 mod views;
 
 pub use aliases::{AliasChange, AliasSettings, Mover, STABLE};
@@ -40,7 +41,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::admission;
+use crate::admission::{self, Turns};
 use crate::error::{Error, Result, TransformName};
 use crate::metrics::Metrics;
 use crate::store::OnlineStore;
@@ -52,6 +53,9 @@ pub struct Registry {
     catalog: ArcSwap<Catalog>,
     /// Held by whoever registers: one at a time.
     registering: Mutex<()>,
+    /// Who compiles and proves transforms, and on which threads: never on all cores, so that requests have the others.
+    turns: Turns,
+    compilers: rayon::ThreadPool,
 }
 
 /// Whether a registration added something, or found the same there already.
@@ -86,6 +90,8 @@ impl Registry {
             workshop,
             catalog: ArcSwap::from_pointee(catalog),
             registering: Mutex::new(()),
+            turns: versions::turns(),
+            compilers: versions::compilers()?,
         })
     }
 
@@ -94,16 +100,22 @@ impl Registry {
         self.catalog.load()
     }
 
-    /// Admits a raw core module or a component, proven by [`admission`].
+    /// Admits a raw core module or a component, proven by [`admission`] and compared with the version before it. What is
+    /// refused comes with a report. [`Error::Busy`] where too many others are at it.
     pub fn register_transform(&self, bytes: &[u8]) -> Result<(Arc<TransformEntry>, Outcome)> {
-        let component = transform::componentize(bytes)?;
-        let loaded = self.workshop.engine.load(&component)?;
+        self.workshop.engine.limits().check_size(bytes)?;
+        let _turn = self.turns.take()?;
+        let unproven = |error| admission::unproven(error, bytes.len());
+        let component = transform::componentize(bytes).map_err(unproven)?;
+        let loaded = self.compiled(&component).map_err(unproven)?;
         let name = loaded.name().clone();
         if let Some(entry) = self.registered(&self.catalog.load(), &name)? {
             return Ok((entry, Outcome::Unchanged));
         }
         // Takes a while, so nobody else who registers waits for it.
-        let admission = admission::admit(&loaded)?;
+        let admission =
+            admission::admit(&loaded).inspect_err(|_| self.workshop.engine.forget(&loaded))?;
+        let diff = self.diff_with_previous(&loaded, &admission);
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
         if let Some(entry) = self.registered(&catalog, &name)? {
@@ -113,7 +125,11 @@ impl Registry {
             description: loaded.description().clone(),
             digest: name.digest.clone(),
             size: component.len(),
+            source_bytes: transform::sections::Sections::of(&component)
+                .ok()
+                .and_then(|sections| sections.source().map(<[u8]>::len)),
             admission,
+            diff,
             registered_at: jiff::Timestamp::now(),
         };
         self.workshop.artifacts.put(&name.digest, &component)?;

@@ -49,7 +49,7 @@ pub struct Field {
     pub nullable: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub doc: String,
-    /// Smallest value a number may have, included.
+    /// Smallest value a number may have, included. With either end there is a range, and NaN lies in none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum: Option<f64>,
     /// Largest value a number may have, included.
@@ -172,6 +172,31 @@ impl<'de> Deserialize<'de> for DataType {
                 "no type \"{text}\"; there are bool, i64, f64, text, timestamp, json and list<…> of each"
             ))
         })
+    }
+}
+
+impl Field {
+    /// Whether it promises a range.
+    pub fn is_ranged(&self) -> bool {
+        self.minimum.is_some() || self.maximum.is_some()
+    }
+
+    /// Whether a number is within the promised range, if there is one. NaN is within none, as an input and as an output.
+    pub fn allows(&self, value: f64) -> bool {
+        !self.is_ranged()
+            || (self.minimum.is_none_or(|low| value >= low)
+                && self.maximum.is_none_or(|high| value <= high)
+                && !value.is_nan())
+    }
+
+    /// Says of a value that the range does not allow, where it should lie.
+    pub fn range_text(&self) -> String {
+        match (self.minimum, self.maximum) {
+            (Some(low), Some(high)) => format!("{low} to {high}"),
+            (Some(low), None) => format!("{low} to inf"),
+            (None, Some(high)) => format!("-inf to {high}"),
+            (None, None) => "of any number".to_owned(),
+        }
     }
 }
 

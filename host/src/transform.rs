@@ -18,10 +18,13 @@ pub(crate) mod guests;
 mod instance;
 mod limits;
 mod pool;
+mod ranges;
+pub mod sections;
+pub mod source;
 #[cfg(test)]
 mod tests;
 
-pub use component::componentize;
+pub use component::{componentize, contract};
 pub use description::Description;
 pub use engine::Engine;
 pub use limits::Limits;
@@ -121,25 +124,15 @@ impl Transform {
         self.0.compile_time
     }
 
-    /// Transforms `rows`, a block of the declared inputs, on this thread's warm instance.
+    /// Transforms `rows`, a block of the declared inputs, on this thread's warm instance. A row with a number outside its
+    /// declared range is refused and never reaches the guest.
     ///
     /// [`Error::Transform`] if the guest fails or answers what it did not declare.
     pub fn call(&self, rows: &Block) -> Result<Answer> {
         if self.0.only_fresh.load(Ordering::Relaxed) {
             return self.call_fresh(rows);
         }
-        self.split(rows, |rows| {
-            let mut instance = match self.0.warm.take() {
-                Some(instance) => instance,
-                None => self.instance()?,
-            };
-            // On a fault the instance goes: it stopped in the middle of something.
-            let answer = self.ask(&mut instance, rows)?;
-            if instance.is_good(&self.0.engine.limits) {
-                self.0.warm.put(instance);
-            }
-            Ok(answer)
-        })
+        self.within_ranges(rows, |rows| self.split(rows, |rows| self.ask_warm(rows)))
     }
 
     /// From now on every call has an instance of its own: a warm one was seen to answer otherwise.
@@ -151,7 +144,31 @@ impl Transform {
 
     /// As [`Transform::call`], on an instance made for this call alone, about ten times as dear for one row.
     pub fn call_fresh(&self, rows: &Block) -> Result<Answer> {
-        self.split(rows, |rows| self.ask(&mut self.instance()?, rows))
+        self.within_ranges(rows, |rows| {
+            self.split(rows, |rows| self.ask(&mut self.instance()?, rows))
+        })
+    }
+
+    /// Lets this thread's warm instance go: the next call begins another's life.
+    pub(crate) fn cool(&self) {
+        drop(self.0.warm.take());
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.engine.limits
+    }
+
+    fn ask_warm(&self, rows: &Block) -> Result<Answer> {
+        let mut instance = match self.0.warm.take() {
+            Some(instance) => instance,
+            None => self.instance()?,
+        };
+        // On a fault the instance goes: it stopped in the middle of something.
+        let answer = self.ask(&mut instance, rows)?;
+        if instance.is_good(&self.0.engine.limits) {
+            self.0.warm.put(instance);
+        }
+        Ok(answer)
     }
 
     /// Calls for all rows at once or, over `rows_per_call`, for parts of them.

@@ -43,6 +43,10 @@
 //! and `Option` of each, where a row may have no value. Doc comments of fields and of the function are carried in
 //! the component. A field may say more with `#[field(min = 0.0, max = 1.0, rename = "type")]`; `r#type` is named `type`.
 //!
+//! A range binds both sides. A row with an input outside of it never reaches the function: it is refused in the
+//! transform's name, wherever it comes from. An output outside of it is a fault. NaN is in no range; without one, a float
+//! may be anything.
+//!
 //! # What it costs
 //!
 //! Numbers, text and lists are borrowed from the block: reading a row allocates nothing and copies no text.

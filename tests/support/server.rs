@@ -154,6 +154,32 @@ impl Server {
         )
     }
 
+    /// The bytes of an answer.
+    pub fn get_bytes(&self, path: &str) -> (u16, String, Vec<u8>) {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .call()
+            .expect("the server answers");
+        let content_type = response.headers()["content-type"].to_str().expect("text");
+        let content_type = content_type.to_owned();
+        let bytes = response.body_mut().read_to_vec().expect("a body");
+        (response.status().as_u16(), content_type, bytes)
+    }
+
+    /// Files in a folder of the server's data, which may not be there.
+    pub fn files_in(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data.path().join(folder));
+        entries
+            .into_iter()
+            .flatten()
+            .map(|entry| {
+                let name = entry.expect("an entry").file_name();
+                name.to_string_lossy().into_owned()
+            })
+            .collect()
+    }
+
     /// Registers a component; the server must admit it.
     pub fn admit(&self, component: &[u8]) {
         let answer = self.post_as("/v1/transforms", "application/wasm", component);

@@ -1,9 +1,9 @@
 //! Why answers differ: experiments with one row whose answers did, until one of them names what the answer hangs on.
 
-use super::smallest::row_text;
+use super::Failure;
+use super::smallest::{row_json, row_text};
 use super::ways::row_of;
 use crate::block::Block;
-use crate::error::Error;
 use crate::offline::json::write_value;
 use crate::schema::{Pool, Schema};
 use crate::transform::{Answer, Transform};
@@ -35,38 +35,49 @@ pub(super) fn first_difference(
     }
 }
 
-/// The refusal of a transform that answered `row` of `rows` as `seen[0]` in parts on fresh instances, and as `seen[1]`
-/// another way.
-pub(super) fn refusal(
+/// Why a transform answered `row` of `rows` as `seen[0]` in parts on fresh instances, and as `seen[1]` another way. Where
+/// no experiment shows it, `fallback`.
+pub(super) fn failure(
     transform: &Transform,
     rows: &Block,
     row: usize,
     seen: [&Answer; 2],
     way: &str,
-) -> Error {
+    fallback: Cause,
+) -> Failure {
     let finding = experiments(transform, rows, row).unwrap_or_else(|| Finding {
         ways: ["in parts on fresh instances".to_owned(), way.to_owned()],
         answers: seen.map(Answer::clone),
-        cause: "its answer depends on more than the row",
+        cause: fallback,
     });
     let description = transform.description();
     let (what, [one, other]) = finding.shown(&description.outputs);
     let [here, there] = &finding.ways;
-    Error::refused(
-        format!("transform {}", transform.name()),
-        format!(
+    let (shown, row_notes) = row_json(rows, &description.inputs, row);
+    Failure {
+        cause: finding.cause.word.to_owned(),
+        reason: format!(
             "row {row}{what}: {one} {here}, {other} {there}: {}; the row is {}",
-            finding.cause,
+            finding.cause.sentence,
             row_text(rows, &description.inputs, row)
         ),
-    )
+        row: shown,
+        row_notes,
+    }
 }
 
 /// Two ways in which one row was answered, each answer a block of that row alone.
 struct Finding {
     ways: [String; 2],
     answers: [Answer; 2],
-    cause: &'static str,
+    cause: Cause,
+}
+
+/// What an answer hangs on beside its row: a word for programs, and words.
+#[derive(Clone, Copy)]
+pub(super) struct Cause {
+    word: &'static str,
+    sentence: &'static str,
 }
 
 /// What is tried goes from what the row's neighbours cannot explain to what only they can. Faults on the way are no
@@ -77,7 +88,7 @@ fn experiments(transform: &Transform, rows: &Block, row: usize) -> Option<Findin
     let only = rows.slice(inputs, row..row + 1);
     let alone = transform.call_fresh(&only).ok()?;
     let unlike = |answer: &Answer| first_difference(&alone, answer, outputs).is_some();
-    let found = |ways: [&str; 2], answer: Answer, cause| {
+    let found = |ways: [&str; 2], answer: Answer, cause: Cause| {
         Some(Finding {
             ways: ways.map(str::to_owned),
             answers: [alone.clone(), answer],
@@ -115,9 +126,26 @@ fn experiments(transform: &Transform, rows: &Block, row: usize) -> Option<Findin
     None
 }
 
-const STATE: &str = "it keeps state between calls";
-const NEIGHBOURS: &str = "it depends on its neighbours' rows";
-const ORDER: &str = "it depends on the order of rows, on a row's place or on what stands before it";
+pub(super) const STATE: Cause = Cause {
+    word: "state",
+    sentence: "it keeps state between calls",
+};
+const NEIGHBOURS: Cause = Cause {
+    word: "neighbours",
+    sentence: "it depends on its neighbours' rows",
+};
+const ORDER: Cause = Cause {
+    word: "order",
+    sentence: "it depends on the order of rows, on a row's place or on what stands before it",
+};
+pub(super) const ROWS: Cause = Cause {
+    word: "rows",
+    sentence: "it depends on how many rows a call has, or on which",
+};
+pub(super) const UNKNOWN: Cause = Cause {
+    word: "unknown",
+    sentence: "its answer depends on more than the row",
+};
 
 impl Finding {
     /// Which output it is, and both answers, in words.

@@ -2,42 +2,92 @@
 
 use std::mem::discriminant;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::{Failure, Stop};
 use crate::block::{Block, Column, RowsBuilder, gather};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Result};
 use crate::offline::json::write_row;
 use crate::schema::{Pool, Scalar, Schema, Slot};
-use crate::transform::Transform;
+use crate::transform::{Answer, Transform};
 
-/// Characters shown of a row.
+/// Characters shown of a row in a sentence, and bytes of one in a report.
 const SHOWN: usize = 400;
+const REPORTED: usize = 16 << 10;
 /// Calls that may go into making a row smaller; fewer where each runs until its fuel is gone.
 const CALLS: usize = 500;
 const DEAR_CALLS: usize = 20;
+/// And time, for a fault that comes late in a long call. On a slow machine the row may be less small.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The refusal of a transform that failed on `rows` on a fresh instance.
-pub(super) fn refusal(transform: &Transform, rows: &Block, error: Error) -> Error {
+/// What a fresh instance answers, if it is what was declared: that a text is JSON is asked here and not in service, where
+/// other text is answered as text.
+pub(super) fn answer_of(transform: &Transform, rows: &Block) -> Result<Answer> {
+    let answer = transform.call_fresh(rows)?;
+    let outputs = &transform.description().outputs;
+    let json =
+        (0..outputs.len()).filter(|&index| outputs.field(index).data_type.scalar() == Scalar::Json);
+    for index in json {
+        let slot = outputs.slot(index);
+        let mut refused = answer.refusals.iter().map(|refusal| refusal.row).peekable();
+        for row in 0..rows.rows() {
+            // What stands in a row that was refused is nothing.
+            if refused.next_if_eq(&row).is_some() || !answer.rows.is_valid(slot, row) {
+                continue;
+            }
+            let texts = match slot.many {
+                true => answer.rows.items(slot, row),
+                false => slot.index * rows.rows() + row..slot.index * rows.rows() + row + 1,
+            };
+            for at in texts {
+                let text = answer.rows.text_at(at);
+                if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+                    return Err(Error::Transform {
+                        transform: transform.name().clone(),
+                        fault: Fault::BadAnswer(format!(
+                            "\"{}\" is no JSON in row {row}: {error}",
+                            outputs.field(index).name
+                        )),
+                    });
+                }
+            }
+        }
+    }
+    Ok(answer)
+}
+
+/// Why a transform is refused that failed on `rows` on a fresh instance.
+pub(super) fn failure(transform: &Transform, rows: &Block, error: Error) -> Stop {
     let Error::Transform { fault, .. } = &error else {
-        return error;
+        return error.into();
     };
     let inputs = &transform.description().inputs;
-    let what = format!("transform {}", transform.name());
     let (rows, fault) = bisected(transform, rows.clone(), fault.clone());
+    let cause = fault.kind().to_owned();
     if rows.rows() > 1 {
-        return Error::refused(
-            what,
-            format!(
+        return Failure {
+            cause,
+            reason: format!(
                 "{fault}, on {} rows in one call, though not on each half of them: it depends on its neighbours' rows or on their order",
                 rows.rows()
             ),
-        );
+            row: None,
+            row_notes: Vec::new(),
+        }
+        .into();
     }
     let (row, fault) = simplified(transform, rows, fault);
     let shown = row_text(&row, inputs, 0);
-    Error::refused(
-        what,
-        format!("{fault}, on the row {shown}; {}", advice(&fault)),
-    )
+    let (json, row_notes) = row_json(&row, inputs, 0);
+    Failure {
+        cause,
+        reason: format!("{fault}, on the row {shown}; {}", advice(&fault)),
+        row: json,
+        row_notes,
+    }
+    .into()
 }
 
 /// Half and half again, as long as a half fails too.
@@ -65,13 +115,14 @@ fn simplified(transform: &Transform, mut row: Block, mut fault: Fault) -> (Block
         Fault::OutOfFuel { .. } => DEAR_CALLS,
         _ => CALLS,
     };
+    let end = Instant::now() + PATIENCE;
     for at in 0..inputs.len() {
         loop {
             let smaller = simpler(&row, inputs, at).into_iter().find_map(|simpler| {
                 // A range may not allow zero.
                 let worth =
                     !simpler.same_bits(&row, inputs) && simpler.out_of_range(inputs).is_none();
-                if !worth || calls == 0 {
+                if !worth || calls == 0 || Instant::now() > end {
                     return None;
                 }
                 calls -= 1;
@@ -88,7 +139,7 @@ fn simplified(transform: &Transform, mut row: Block, mut fault: Fault) -> (Block
 }
 
 pub(super) fn fault_of(transform: &Transform, rows: &Block) -> Option<Fault> {
-    match transform.call_fresh(rows) {
+    match answer_of(transform, rows) {
         Err(Error::Transform { fault, .. }) => Some(fault),
         _ => None,
     }
@@ -151,7 +202,7 @@ fn copy_items(from: &Block, slot: Slot, items: Range<usize>, rows: &mut RowsBuil
     rows.end_list(to);
 }
 
-/// A row as JSON, and in words what JSON has no word for.
+/// A row as JSON, and in words what JSON has no word for. The beginning of a long one.
 pub(super) fn row_text(rows: &Block, inputs: &Schema, row: usize) -> String {
     let mut text = Vec::new();
     write_row(rows, inputs, row, &mut text);
@@ -160,8 +211,26 @@ pub(super) fn row_text(rows: &Block, inputs: &Schema, row: usize) -> String {
         text.truncate(end);
         text.push('…');
     }
+    match notes(rows, inputs, row) {
+        notes if notes.is_empty() => text,
+        notes => format!("{text}, where {}", notes.join(", ")),
+    }
+}
+
+/// A row as JSON for a program, if it is not very long, and notes of what JSON has no word for.
+pub(super) fn row_json(rows: &Block, inputs: &Schema, row: usize) -> (Option<Value>, Vec<String>) {
+    let mut text = Vec::new();
+    write_row(rows, inputs, row, &mut text);
+    let json = match text.len() <= REPORTED {
+        true => serde_json::from_slice(&text).ok(),
+        false => None,
+    };
+    (json, notes(rows, inputs, row))
+}
+
+fn notes(rows: &Block, inputs: &Schema, row: usize) -> Vec<String> {
     let fields = inputs.fields().iter().zip(inputs.slots());
-    let odd: Vec<String> = fields
+    fields
         .filter(|(_, slot)| slot.pool == Pool::Floats && rows.is_valid(**slot, row))
         .filter_map(|(field, &slot)| {
             let values = match slot.many {
@@ -175,11 +244,7 @@ pub(super) fn row_text(rows: &Block, inputs: &Schema, row: usize) -> String {
             Some(format!("\"{}\" {is} {value}", field.name))
         })
         .take(5)
-        .collect();
-    if !odd.is_empty() {
-        text = format!("{text}, where {}", odd.join(", "));
-    }
-    text
+        .collect()
 }
 
 fn advice(fault: &Fault) -> &'static str {

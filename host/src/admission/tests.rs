@@ -26,13 +26,32 @@ fn load(guest: Guest) -> Transform {
 
 #[track_caller]
 fn refused(guest: Guest) -> String {
+    reported(guest).failure.unwrap().reason
+}
+
+/// The report of a refusal, which says in a sentence what the error does.
+#[track_caller]
+fn reported(guest: Guest) -> Report {
     match admit(&load(guest)) {
         Ok(report) => panic!("admitted: {report}"),
-        Err(error) => {
-            let text = error.to_string();
-            let reason = text.strip_prefix("transform echo@1.2.3 is refused: ");
-            reason.unwrap_or_else(|| panic!("{text}")).to_owned()
+        Err(Error::Refused {
+            what,
+            reason,
+            report,
+        }) => {
+            let report: Report = serde_json::from_value(*report.unwrap()).unwrap();
+            let failure = report.failure.as_ref().unwrap();
+            assert_eq!(
+                (what.as_str(), &reason),
+                ("transform echo@1.2.3", &failure.reason)
+            );
+            assert_eq!(
+                (report.verdict, report.seed),
+                (Verdict::Refused, Some(SEED))
+            );
+            report
         }
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -56,6 +75,11 @@ fn a_pure_transform_is_admitted_with_a_report() {
             memory_bytes,
             component_bytes: transform.component_size(),
             compile_millis,
+            verdict: Verdict::Admitted,
+            largest_call: 16_384,
+            calls_of_one_instance: 10_000,
+            rows_of_one_instance: 100_000,
+            failure: None,
         }
     );
     assert!(0 < fuel_per_row.median && fuel_per_row.median <= fuel_per_row.p99);
@@ -236,4 +260,216 @@ fn an_endless_loop_is_refused_for_its_fuel() {
         reason.contains("where \"x\" is NaN; take fewer steps"),
         "{reason}"
     );
+}
+
+/// Says what a refused transform did until then, and the row for programs.
+#[test]
+fn a_refusal_comes_with_a_report() {
+    let report = reported(Guest {
+        transform: "(local $i i32)
+            (loop $next
+                (if (f64.gt
+                        (f64.load (i32.add (local.get $floats) (i32.mul (i32.const 8) (local.get $i))))
+                        (f64.const 1e299))
+                    (then unreachable))
+                (br_if $next (i32.lt_u
+                    (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                    (local.get $rows))))",
+        ..floats()
+    });
+    let failure = report.failure.as_ref().unwrap();
+    let row = failure.row.as_ref().unwrap();
+    assert_eq!(
+        (failure.cause.as_str(), &row["label"]),
+        ("trap", &serde_json::json!(""))
+    );
+    assert!(row["x"].as_f64().unwrap_or(f64::INFINITY) > 1e299);
+    let Spread { median, p99, worst } = report.fuel_per_row;
+    assert!(0 < median && median <= p99 && p99 <= worst);
+    assert!(0 < report.rows && report.rows < 2_000);
+    assert!(report.component_bytes > 0 && report.compile_millis.is_some());
+    let shown = report.to_string();
+    assert!(
+        shown.starts_with("refused: trap on the row {\"x\":"),
+        "{shown}"
+    );
+
+    let endless = reported(Guest {
+        transform: "(loop $again (br $again))",
+        ..floats()
+    });
+    assert_eq!(endless.failure.unwrap().cause, "out_of_fuel");
+    assert_eq!(endless.fuel_per_row.worst, Limits::default().fuel);
+}
+
+/// State of all kinds: that shows only after thousands of rows, only after thousands of calls, and in memory that grew.
+#[test]
+fn state_that_shows_late_is_found() {
+    for (at, items, transform) in [
+        (
+            "after 50,000 rows",
+            "(global $seen (mut i32) (i32.const 0))",
+            "(global.set $seen (i32.add (global.get $seen) (local.get $rows)))
+             (if (i32.gt_u (global.get $seen) (i32.const 50000)) (then
+                (f64.store (local.get $floats) (f64.const 7))))",
+        ),
+        (
+            "after 5,000 calls",
+            "(global $calls (mut i32) (i32.const 0))",
+            "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+             (if (i32.gt_u (global.get $calls) (i32.const 5000)) (then
+                (f64.store (local.get $floats) (f64.const 7))))",
+        ),
+        (
+            "in a trap after 9,000 calls",
+            "(global $calls (mut i32) (i32.const 0))",
+            "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+             (if (i32.gt_u (global.get $calls) (i32.const 9000)) (then unreachable))",
+        ),
+    ] {
+        let report = reported(Guest {
+            items,
+            transform,
+            ..floats()
+        });
+        let failure = report.failure.unwrap();
+        assert_eq!(failure.cause, "state", "{at}: {}", failure.reason);
+        assert!(
+            failure.reason.contains("it keeps state between calls"),
+            "{at}: {}",
+            failure.reason
+        );
+    }
+}
+
+/// What hangs on how much memory there is, or where in it a row lies, hangs on other rows and on other calls.
+#[test]
+fn memory_is_no_input() {
+    for transform in [
+        "(f64.store (local.get $floats) (f64.convert_i32_u (memory.size)))",
+        "(f64.store (local.get $floats) (f64.convert_i32_u (local.get $text)))",
+    ] {
+        let failure = reported(Guest {
+            transform,
+            ..floats()
+        })
+        .failure
+        .unwrap();
+        let known = ["state", "neighbours", "order", "rows"];
+        assert!(
+            known.contains(&failure.cause.as_str()),
+            "{}",
+            failure.reason
+        );
+    }
+}
+
+#[test]
+fn dependence_on_the_number_of_rows_is_found_up_to_the_largest_call() {
+    for most in ["1024", "4096"] {
+        let transform: &'static str = format!(
+            "(if (i32.gt_u (local.get $rows) (i32.const {most})) (then
+                (f64.store (local.get $floats) (f64.const 7))))"
+        )
+        .leak();
+        let failure = reported(Guest {
+            transform,
+            ..floats()
+        })
+        .failure
+        .unwrap();
+        assert!(
+            ["neighbours", "order", "rows"].contains(&failure.cause.as_str()),
+            "{most}: {}",
+            failure.reason
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_json_is_no_answer() {
+    let guest = |input: &str| {
+        let fields = |data_type: &str| vec![field("x", "f64", false), field("j", data_type, false)];
+        Guest {
+            inputs: fields(input),
+            outputs: fields("json"),
+            ..Guest::default()
+        }
+    };
+    let failure = reported(guest("text")).failure.unwrap();
+    assert_eq!(failure.cause, "bad_answer");
+    assert!(
+        failure.reason.contains("\"j\" is no JSON in row 0"),
+        "{}",
+        failure.reason
+    );
+    admit(&load(guest("json"))).unwrap();
+}
+
+#[test]
+fn a_range_holds_no_nan_in_answers_either() {
+    let mut guest = floats();
+    guest.outputs[0].minimum = Some(f64::MIN);
+    guest.outputs[0].maximum = Some(f64::MAX);
+    // Infinities are turned into zeros, and NaN is left.
+    guest.transform = "(local $i i32) (local $at i32)
+        (loop $next
+            (local.set $at (i32.add (local.get $floats) (i32.mul (i32.const 8) (local.get $i))))
+            (if (f64.eq (f64.abs (f64.load (local.get $at))) (f64.const inf))
+                (then (f64.store (local.get $at) (f64.const 0))))
+            (br_if $next (i32.lt_u
+                (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                (local.get $rows))))";
+    let failure = reported(guest).failure.unwrap();
+    assert!(
+        failure.reason.contains("\"x\" is NaN in row 0, outside"),
+        "{}",
+        failure.reason
+    );
+    assert_eq!(failure.row_notes, ["\"x\" is NaN"]);
+}
+
+/// A dear transform is tried for as long as the fuel of a trial reaches, and the report says for how long that was.
+#[test]
+fn dear_rows_are_tried_on_few() {
+    let spin = "(local $n i32) (local.set $n (i32.mul (local.get $rows) (i32.const 5000000)))
+        (loop $on (br_if $on (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))";
+    let report = admit(&load(Guest {
+        transform: spin,
+        ..floats()
+    }))
+    .unwrap();
+    assert!((1..200).contains(&report.rows), "{report}");
+    assert!(report.calls_of_one_instance < 200, "{report}");
+}
+
+#[test]
+fn columns_that_are_declared_and_not_answered_are_a_lie() {
+    for (declared, reason) in [
+        (
+            vec![field("x", "f64", false), field("n", "i64", false)],
+            "its integers hold 0 values where at least 1 belong",
+        ),
+        (
+            vec![field("x", "i64", false)],
+            "its integers hold 0 values where at least 1 belong",
+        ),
+        (
+            vec![field("x", "f64", true)],
+            "its validity hold 0 values where 1 belong",
+        ),
+        (
+            vec![field("x", "list<f64>", false)],
+            "its list-offsets hold 0 values where 2 belong",
+        ),
+    ] {
+        let failure = reported(Guest {
+            outputs: declared,
+            ..floats()
+        })
+        .failure
+        .unwrap();
+        assert_eq!(failure.cause, "bad_answer");
+        assert!(failure.reason.contains(reason), "{}", failure.reason);
+    }
 }

@@ -1,39 +1,46 @@
 //! The ways in which the host may run rows, and what all of them must answer.
 
 use super::random::Random;
-use super::{SEED, cause, smallest};
+use super::report::{Failure, Report};
+use super::{SEED, Stop, cause, smallest};
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::transform::{Answer, Refusal, Transform};
 
-/// Rows of the calls of the first way, over and over: full bytes of validity bits and others, small blocks and larger.
-const PARTS: [usize; 6] = [64, 1, 17, 8, 100, 3];
+/// Rows of the calls of the first way, over and over: full bytes of validity bits and others. Small ones come first, so
+/// that a transform of very dear rows is tried on few.
+const PARTS: [usize; 6] = [1, 3, 8, 17, 64, 100];
 /// Of the rows one by one, each so-many-th on an instance of its own, which is about ten times as dear.
 const FRESH_STEP: usize = 20;
 /// Fuel that one way may take, about half a second. A transform that takes more for all rows is run on as
 /// many as this allows.
-const FUEL: u64 = 500_000_000;
+pub(super) const FUEL: u64 = 500_000_000;
 
 /// A transform and what it answered the first way, which the other ways must answer too.
 pub(super) struct Trial<'a> {
-    transform: &'a Transform,
-    rows: Block,
-    expected: Answer,
+    pub transform: &'a Transform,
+    pub rows: Block,
+    pub expected: Answer,
 }
 
 impl<'a> Trial<'a> {
     /// Runs the rows in small parts, each on a fresh instance: the way that is quickest to find a row that fails.
-    pub(super) fn begin(transform: &'a Transform, rows: &Block) -> Result<Trial<'a>> {
+    pub(super) fn begin(
+        transform: &'a Transform,
+        rows: &Block,
+        report: &mut Report,
+    ) -> Result<Trial<'a>, Stop> {
         let inputs = &transform.description().inputs;
         let mut joined = Joined::default();
         let mut sizes = PARTS.iter().cycle();
         while joined.rows < rows.rows() && joined.fuel < FUEL {
             let size = *sizes.next().unwrap_or(&1);
             let part = rows.slice(inputs, joined.rows..rows.rows().min(joined.rows + size));
-            let answer = transform
-                .call_fresh(&part)
-                .map_err(|error| smallest::refusal(transform, &part, error))?;
+            report.rows += part.rows();
+            let answer = smallest::answer_of(transform, &part)
+                .map_err(|error| smallest::failure(transform, &part, error))?;
+            report.saw(answer.memory, part.rows());
             joined.push(answer);
         }
         let expected = joined.finish(&transform.description().outputs);
@@ -48,23 +55,15 @@ impl<'a> Trial<'a> {
         &self.expected
     }
 
-    /// All rows at once on a fresh instance. Says how much memory the instance had, as all ways do.
-    pub(super) fn whole(&self) -> Result<usize> {
+    /// All rows at once on a fresh instance.
+    pub(super) fn whole(&self, report: &mut Report) -> Result<(), Stop> {
         let way = "in one call";
         let answer = self.passed(way, &self.rows, self.transform.call_fresh(&self.rows))?;
-        self.compare(way, answer)
+        self.compare(way, answer, cause::ROWS, report)
     }
 
-    /// All rows at once on an instance that has answered them before.
-    pub(super) fn warm(&self) -> Result<usize> {
-        let way = "on a warm instance";
-        self.passed(way, &self.rows, self.transform.call(&self.rows))?;
-        let answer = self.passed(way, &self.rows, self.transform.call(&self.rows))?;
-        self.compare(way, answer)
-    }
-
-    /// All rows at once in another order.
-    pub(super) fn shuffled(&self) -> Result<usize> {
+    /// All rows at once in another order, on an instance that has answered them before.
+    pub(super) fn shuffled(&self, report: &mut Report) -> Result<(), Stop> {
         let (inputs, outputs) = self.schemas();
         let order = Random::new(SEED).shuffled(self.rows.rows());
         let mut back = vec![0; order.len()];
@@ -79,25 +78,52 @@ impl<'a> Trial<'a> {
             refusal.row = order[refusal.row];
         }
         answer.refusals.sort_by_key(|refusal| refusal.row);
-        self.compare(way, answer)
+        self.compare(way, answer, cause::UNKNOWN, report)
     }
 
-    /// Each row in a call of its own, on a warm instance, with the fuel that each took.
-    pub(super) fn one_by_one(&self) -> Result<(Vec<u64>, usize)> {
+    /// The rows over and over in the largest call that the host makes, or that the fuel of a way is enough for.
+    pub(super) fn largest(&self, report: &mut Report) -> Result<(), Stop> {
         let (inputs, outputs) = self.schemas();
-        let way = "one by one on a warm instance";
-        let (mut joined, mut fuel) = (Joined::default(), Vec::new());
-        for row in 0..self.rows.rows() {
-            let only = self.rows.slice(inputs, row..row + 1);
-            let answer = self.passed(way, &only, self.transform.call(&only))?;
-            fuel.push(answer.fuel);
-            joined.push(answer);
+        let count = self.rows.rows();
+        let room = FUEL / self.expected.fuel.max(1);
+        let most = self.transform.limits().rows_per_call;
+        let most = most.min(count.saturating_mul(room as usize));
+        if count == 0 || most <= count {
+            return Ok(());
         }
-        Ok((fuel, self.compare(way, joined.finish(outputs))?))
+        let way = "in the largest call";
+        let order: Vec<usize> = (0..most).map(|at| at % count).collect();
+        let rows = self.rows.permuted(inputs, &order);
+        let answer = self.passed(way, &rows, self.transform.call_fresh(&rows))?;
+        report.saw(answer.memory, most);
+        for start in (0..most).step_by(count) {
+            let end = most.min(start + count);
+            let refusals = answer.refusals.iter();
+            let part = Answer {
+                rows: answer.rows.slice(outputs, start..end),
+                refusals: refusals
+                    .filter(|refusal| (start..end).contains(&refusal.row))
+                    .map(|refusal| Refusal {
+                        row: refusal.row - start,
+                        ..refusal.clone()
+                    })
+                    .collect(),
+                ..Answer::default()
+            };
+            let mut expected = self.expected.clone();
+            expected.rows = expected.rows.slice(outputs, 0..end - start);
+            expected
+                .refusals
+                .retain(|refusal| refusal.row < end - start);
+            if let Some((row, _)) = cause::first_difference(&expected, &part, outputs) {
+                return Err(self.differs(row, &row_of(&part, outputs, row), way, cause::ROWS));
+            }
+        }
+        Ok(())
     }
 
     /// Some of the rows in calls of their own, each on a fresh instance.
-    pub(super) fn one_by_one_fresh(&self) -> Result<()> {
+    pub(super) fn one_by_one_fresh(&self) -> Result<(), Stop> {
         let (inputs, outputs) = self.schemas();
         let way = "alone";
         for row in (0..self.rows.rows()).step_by(FRESH_STEP) {
@@ -105,46 +131,76 @@ impl<'a> Trial<'a> {
             let answer = self.passed(way, &only, self.transform.call_fresh(&only))?;
             let expected = row_of(&self.expected, outputs, row);
             if cause::first_difference(&expected, &answer, outputs).is_some() {
-                return Err(self.differs(row, &answer, way));
+                return Err(self.differs(row, &answer, way, cause::ROWS));
             }
         }
         Ok(())
     }
 
-    fn compare(&self, way: &str, answer: Answer) -> Result<usize> {
+    /// `fallback` is what a difference must come from where no experiment shows it again.
+    pub(super) fn compare(
+        &self,
+        way: &str,
+        answer: Answer,
+        fallback: cause::Cause,
+        report: &mut Report,
+    ) -> Result<(), Stop> {
         let (_, outputs) = self.schemas();
+        report.saw(answer.memory, 0);
         match cause::first_difference(&self.expected, &answer, outputs) {
-            None => Ok(answer.memory),
-            Some((row, _)) => Err(self.differs(row, &row_of(&answer, outputs, row), way)),
+            None => Ok(()),
+            Some((row, _)) => Err(self.differs(row, &row_of(&answer, outputs, row), way, fallback)),
         }
     }
 
-    fn differs(&self, row: usize, answer: &Answer, way: &str) -> Error {
+    pub(super) fn differs(
+        &self,
+        row: usize,
+        answer: &Answer,
+        way: &str,
+        fallback: cause::Cause,
+    ) -> Stop {
         let expected = row_of(&self.expected, self.schemas().1, row);
-        cause::refusal(self.transform, &self.rows, row, [&expected, answer], way)
+        cause::failure(
+            self.transform,
+            &self.rows,
+            row,
+            [&expected, answer],
+            way,
+            fallback,
+        )
+        .into()
     }
 
-    fn passed(&self, way: &str, rows: &Block, answer: Result<Answer>) -> Result<Answer> {
+    pub(super) fn passed(
+        &self,
+        way: &str,
+        rows: &Block,
+        answer: Result<Answer>,
+    ) -> Result<Answer, Stop> {
         answer.map_err(|error| self.failed(way, rows, error))
     }
 
-    /// The refusal for a fault on `rows`, which passed the first way.
-    fn failed(&self, way: &str, rows: &Block, error: Error) -> Error {
-        let Error::Transform { transform, fault } = &error else {
-            return error;
+    /// The failure for a fault on `rows`, which passed the first way.
+    fn failed(&self, way: &str, rows: &Block, error: Error) -> Stop {
+        let Error::Transform { fault, .. } = &error else {
+            return error.into();
         };
         if smallest::fault_of(self.transform, rows).is_some() {
-            return smallest::refusal(self.transform, rows, error);
+            return smallest::failure(self.transform, rows, error);
         }
-        Error::refused(
-            format!("transform {transform}"),
-            format!(
+        Failure {
+            cause: "state".to_owned(),
+            reason: format!(
                 "{way}, {fault}; on a fresh instance the same rows pass: it keeps state between calls"
             ),
-        )
+            row: None,
+            row_notes: Vec::new(),
+        }
+        .into()
     }
 
-    fn schemas(&self) -> (&Schema, &Schema) {
+    pub(super) fn schemas(&self) -> (&'a Schema, &'a Schema) {
         let description = self.transform.description();
         (&description.inputs, &description.outputs)
     }
@@ -168,7 +224,7 @@ pub(super) fn row_of(answer: &Answer, outputs: &Schema, row: usize) -> Answer {
 
 /// Answers to parts, one after another.
 #[derive(Default)]
-struct Joined {
+pub(super) struct Joined {
     rows: usize,
     parts: Vec<Block>,
     refusals: Vec<Refusal>,
@@ -177,7 +233,7 @@ struct Joined {
 }
 
 impl Joined {
-    fn push(&mut self, part: Answer) {
+    pub(super) fn push(&mut self, part: Answer) {
         let start = self.rows;
         self.refusals
             .extend(part.refusals.into_iter().map(|refusal| Refusal {
@@ -190,7 +246,7 @@ impl Joined {
         self.parts.push(part.rows);
     }
 
-    fn finish(self, outputs: &Schema) -> Answer {
+    pub(super) fn finish(self, outputs: &Schema) -> Answer {
         Answer {
             rows: Block::concat(outputs, &self.parts),
             refusals: self.refusals,

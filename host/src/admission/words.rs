@@ -7,6 +7,9 @@ use super::random::Random;
 /// Bytes of the longest texts.
 const LONG: usize = 64 << 10;
 
+/// How deep JSON is nested: what requests and files may hold at most.
+const DEEP: usize = 127;
+
 const TYPICAL: [&str; 60] = [
     "EUR",
     "USD",
@@ -190,7 +193,8 @@ pub(super) fn json(random: &mut Random, hints: &[String], odd: bool, room: usize
     }
     match random.below(30) {
         0 => quoted(&text(random, hints, true, room / 6)),
-        1 => format!("{}1{}", "[".repeat(60), "]".repeat(60)),
+        // As deep as a request may nest it.
+        1 => format!("{}1{}", "[".repeat(DEEP), "]".repeat(DEEP)),
         2 => {
             let items = vec!["{\"id\":1}"; (room / 9).clamp(1, 1_000)];
             format!("{{\"items\":[{}]}}", items.join(","))

@@ -77,7 +77,13 @@ impl Block {
         })
     }
 
-    fn same_value(&self, other: &Block, schema: &Schema, field: usize, row: usize) -> bool {
+    pub(crate) fn same_value(
+        &self,
+        other: &Block,
+        schema: &Schema,
+        field: usize,
+        row: usize,
+    ) -> bool {
         let slot = schema.slot(field);
         match (self.is_valid(slot, row), other.is_valid(slot, row)) {
             (false, false) => return true,

@@ -12,6 +12,8 @@ use serde_json::Value;
 use ureq::RequestBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::admission::Report;
+
 /// Which server to talk to.
 #[derive(Args, Clone, Debug)]
 pub struct ServerArg {
@@ -155,7 +157,7 @@ impl Client {
         self.answer(request.call())
     }
 
-    /// The text of a good answer, unread.
+    /// The bytes of a good answer.
     pub fn get_raw(&self, path: &str) -> Result<Vec<u8>> {
         let request = self.with_token(self.agent.get(self.url(path)))?;
         self.text(request.call())
@@ -255,7 +257,7 @@ impl Client {
     }
 }
 
-/// A problem document in one sentence.
+/// A problem document in one sentence, with what came with it.
 fn problem(body: &[u8]) -> String {
     let Ok(problem) = serde_json::from_slice::<Value>(body) else {
         return String::from_utf8_lossy(body).into_owned();
@@ -271,6 +273,9 @@ fn problem(body: &[u8]) -> String {
     if !frames.is_empty() {
         out.push_str("\n  at ");
         out.push_str(&frames.join("\n  at "));
+    }
+    if let Ok(report) = serde_json::from_value::<Report>(problem["report"].clone()) {
+        out.push_str(&format!("\n{report}"));
     }
     out
 }

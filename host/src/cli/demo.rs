@@ -64,6 +64,7 @@ impl Demo {
             packages: PLUGINS.map(str::to_owned).into(),
             examples: false,
             target_dir: root.join("target/tidemill"),
+            with_source: false,
             quiet: false,
         };
         let components = author::build(&options, &mut |line| println!("  {line}"))?;

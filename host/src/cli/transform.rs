@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -12,9 +12,12 @@ use super::client::{Client, ServerArg};
 use super::lifecycle;
 use super::service::{print_retired, said, text_of};
 use super::table::Table;
+use crate::admission::diff::Diff;
 use crate::admission::{self, Report};
+use crate::error::Error;
 use crate::offline::{self, json::write_row};
-use crate::transform::{self as engine, Description, Engine, Limits};
+use crate::transform::sections::Sections;
+use crate::transform::{self as engine, Description, Engine, Limits, source};
 
 #[derive(Subcommand)]
 pub enum Transform {
@@ -50,6 +53,29 @@ pub enum Transform {
         /// A .wasm file, or a project's folder, which is built first; here where absent.
         #[arg(default_value = ".")]
         path: PathBuf,
+        /// Of a project that is built: put its files into the component.
+        #[arg(long)]
+        with_source: bool,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// Say what a version changes: of its columns, each change breaking or not, and how far its answers differ on the same
+    /// generated rows.
+    Diff {
+        /// The older: name@version.
+        old: String,
+        /// The newer: name@version.
+        new: String,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// Unpack the source that a transform was built from, if it was built --with-source.
+    Source {
+        /// name@version, name@1 for the newest 1.x, or name for the newest.
+        id: String,
+        /// Where to unpack its folder, NAME-VERSION; here where absent.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -58,7 +84,7 @@ pub enum Transform {
         #[command(flatten)]
         server: ServerArg,
     },
-    /// Show a transform's inputs and outputs, and what its admission showed.
+    /// Show a transform's inputs and outputs, where it comes from, what its admission showed, and what it changed.
     Show {
         /// name@version, name@1 for the newest 1.x, or name for the newest.
         id: String,
@@ -84,6 +110,10 @@ pub struct Project {
     /// Where to build; the components are in its folder `components`. PATH/target/tidemill where absent.
     #[arg(long, value_name = "DIR")]
     target_dir: Option<PathBuf>,
+    /// Put the project's files into the component, so that whoever has it can read what it does: what git tracks or
+    /// would, never what .gitignore names. The same: `[package.metadata.tidemill] source = true` in Cargo.toml.
+    #[arg(long)]
+    with_source: bool,
 }
 
 impl Transform {
@@ -102,8 +132,7 @@ impl Transform {
             Transform::Check { file } => {
                 let bytes = std::fs::read(&file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
-                let loaded =
-                    Engine::new(Limits::default(), None)?.load(&engine::componentize(&bytes)?)?;
+                let loaded = Engine::new(Limits::default(), None)?.load(&bytes)?;
                 println!(
                     "{}, sha256:{}, {} bytes",
                     loaded.name(),
@@ -111,7 +140,13 @@ impl Transform {
                     loaded.component_size()
                 );
                 describe(loaded.description());
-                println!("\n{}", admission::admit(&loaded)?);
+                let component = engine::componentize(&bytes)?;
+                if let Ok(sections) = Sections::of(&component)
+                    && let Some(source) = sections.source()
+                {
+                    println!("source: {} bytes", source.len());
+                }
+                println!("\n{}", admission::admit(&loaded).map_err(told)?);
             }
             Transform::Test { project, rows } => {
                 println!("$ cargo test");
@@ -127,13 +162,18 @@ impl Transform {
                     try_component(&built, rows.as_deref())?;
                 }
             }
-            Transform::Register { path, server } => {
+            Transform::Register {
+                path,
+                with_source,
+                server,
+            } => {
                 let client = server.client();
                 let files = match path.is_dir() {
                     true => Project {
                         path,
                         examples: false,
                         target_dir: None,
+                        with_source,
                     }
                     .build()?
                     .into_iter()
@@ -145,7 +185,26 @@ impl Transform {
                     let shown = register(&client, &file)?;
                     let id = format!("{}@{}", text_of(&shown["name"]), text_of(&shown["version"]));
                     println!("transform {id}  {}", text_of(&shown["digest"]));
+                    if let Ok(diff) = serde_json::from_value::<Diff>(shown["diff"].clone()) {
+                        println!("{diff}");
+                    }
                 }
+            }
+            Transform::Diff { old, new, server } => {
+                // A plus, of a version's build, is a space in a query.
+                let old = old.replace('+', "%2B");
+                let diff = server
+                    .client()
+                    .get(&format!("/v1/transforms/{new}/diff?against={old}"))?;
+                println!("{}", serde_json::from_value::<Diff>(diff)?);
+            }
+            Transform::Source { id, out, server } => {
+                let archive = server
+                    .client()
+                    .get_raw(&format!("/v1/transforms/{id}/source"))?;
+                let folder = out.unwrap_or_else(|| PathBuf::from("."));
+                let (files, root) = unpack(&archive, &folder)?;
+                println!("{files} files in {}", root.display());
             }
             Transform::List { server } => {
                 let answer = server.client().get("/v1/transforms")?;
@@ -178,8 +237,16 @@ impl Transform {
                 println!("registered {}", text_of(&shown["registered_at"]));
                 print_retired(&shown);
                 let report: Report = serde_json::from_value(shown["admission"].clone())?;
+                let diff = serde_json::from_value::<Diff>(shown["diff"].clone());
+                let source = shown["source_bytes"].as_u64();
                 describe(&serde_json::from_value(shown)?);
+                if let Some(bytes) = source {
+                    println!("source: {bytes} bytes; `tidemill transform source {id}` unpacks it");
+                }
                 println!("\n{report}");
+                if let Ok(diff) = diff {
+                    println!("\n{diff}");
+                }
             }
         }
         Ok(())
@@ -200,6 +267,7 @@ impl Project {
                 .target_dir
                 .clone()
                 .unwrap_or_else(|| self.path.join("target/tidemill")),
+            with_source: self.with_source,
             quiet: false,
         };
         author::build(&options, &mut |line| println!("{line}"))
@@ -216,7 +284,8 @@ pub fn register(client: &Client, file: &Path) -> Result<Value> {
 /// the file's.
 fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
     let transform = Engine::new(Limits::default(), None)?.load(&std::fs::read(&built.path)?)?;
-    eprintln!("{}: {}", transform.name(), admission::admit(&transform)?);
+    let report = admission::admit(&transform).map_err(told)?;
+    eprintln!("{}: {report}", transform.name());
     let Some(file) = rows else {
         return Ok(());
     };
@@ -224,7 +293,7 @@ fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
     let mut count = 0;
     for block in offline::open(file, &description.inputs)? {
         let block = block?;
-        let report = admission::prove(&transform, &block)?;
+        let report = admission::prove(&transform, &block).map_err(told)?;
         let answer = transform.call(&block)?;
         for row in 0..block.rows() {
             let mut line = Vec::new();
@@ -238,6 +307,44 @@ fn try_component(built: &Built, rows: Option<&Path>) -> Result<()> {
         count += block.rows();
     }
     Ok(())
+}
+
+/// A refusal with its report.
+fn told(error: Error) -> anyhow::Error {
+    let report = match &error {
+        Error::Refused {
+            report: Some(report),
+            ..
+        } => serde_json::from_value::<Report>(Value::clone(report)).ok(),
+        _ => None,
+    };
+    match report {
+        Some(report) => anyhow!("{error}\n{report}"),
+        None => error.into(),
+    }
+}
+
+/// Unpacks an archive of one folder below `folder`: how many files, and where they are.
+fn unpack(archive: &[u8], folder: &Path) -> Result<(usize, PathBuf)> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Aside first: an archive that turns out to be damaged leaves nothing, and one that is well covers nothing up.
+    let aside = tempfile::tempdir_in(folder)
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
+    let files = source::unpack(archive, aside.path())
+        .map_err(|reason| anyhow!("the source is not unpacked: {reason}"))?;
+    let mut root = folder.to_owned();
+    for entry in std::fs::read_dir(aside.path())? {
+        let entry = entry?;
+        root = folder.join(entry.file_name());
+        if root.exists() {
+            bail!(
+                "{} is there already; choose another folder with --out",
+                root.display()
+            );
+        }
+        std::fs::rename(entry.path(), &root)?;
+    }
+    Ok((files, root))
 }
 
 fn describe(description: &Description) {

@@ -194,12 +194,21 @@ impl From<Error> for Problem {
                 detail,
             )
             .with("limit", limit),
-            Error::Refused { .. } => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "refused",
-                "Not admitted",
-                detail,
-            ),
+            Error::Refused { report, .. } => {
+                let problem = Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "refused",
+                    "Not admitted",
+                    detail,
+                );
+                match report {
+                    Some(report) => problem.with("report", *report),
+                    None => problem,
+                }
+            }
+            Error::Busy(_) => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too busy", detail)
+            }
             Error::Rejected {
                 transform,
                 row,

@@ -1,15 +1,18 @@
-//! Transforms: register, list, show.
+//! Transforms: register, list, show, compare, and give back.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::changes::{change, changed};
 use super::{Problem, Shared, blocking, body};
 use crate::access::Change;
+use crate::admission::diff::Diff;
+use crate::error::Error;
 use crate::registry::{Catalog, Item, Kind, Outcome, Retirement, TransformEntry};
 
 /// The body is a `.wasm`: a component, or the core module that becomes one.
@@ -63,6 +66,61 @@ pub async fn show(
 ) -> Result<Json<Value>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(shown(&catalog, catalog.transform(&id)?)))
+}
+
+/// With which version to compare.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Against {
+    /// The version before it, where absent.
+    against: Option<String>,
+}
+
+/// What a version changes: of its columns, and of its answers to generated rows.
+pub async fn diff(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    query: Result<Query<Against>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Diff>, Problem> {
+    let Query(Against { against }) =
+        query.map_err(|error| Error::invalid("against", error.body_text()))?;
+    let diff = blocking(move || shared.app.registry.diff_transforms(&id, against.as_deref()));
+    Ok(Json(diff.await?))
+}
+
+/// The component as it was registered.
+pub async fn component(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let file = blocking(move || shared.app.registry.component(&id)).await?;
+    Ok(attached("application/wasm", "wasm", file))
+}
+
+/// The source it was built from, if it carries it: a tar archive, compressed with zstd.
+pub async fn source(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let file = blocking(move || shared.app.registry.source(&id)).await?;
+    Ok(attached("application/zstd", "tar.zst", file))
+}
+
+fn attached(
+    content_type: &'static str,
+    extension: &str,
+    (entry, bytes): (std::sync::Arc<TransformEntry>, Vec<u8>),
+) -> Response {
+    let description = &entry.record.description;
+    let name = format!(
+        "attachment; filename=\"{}-{}.{extension}\"",
+        description.name, description.version
+    );
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    (headers, bytes).into_response()
 }
 
 fn retirement(catalog: &Catalog, entry: &TransformEntry) -> Option<Retirement> {

@@ -98,14 +98,13 @@ fn integer(text: &str) -> Option<i64> {
 }
 
 fn in_range(field: &Field, value: f64) -> Result<(), String> {
-    let (low, high) = (
-        field.minimum.unwrap_or(f64::NEG_INFINITY),
-        field.maximum.unwrap_or(f64::INFINITY),
-    );
-    if value < low || value > high {
-        return Err(format!("{value} is outside its range {low} to {high}"));
+    match field.allows(value) {
+        true => Ok(()),
+        false => Err(format!(
+            "{value} is outside its range {}",
+            field.range_text()
+        )),
     }
-    Ok(())
 }
 
 fn unlike(text: &str, scalar: Scalar) -> String {
@@ -148,7 +147,6 @@ mod tests {
             ("i64", "4.0", "4"),
             ("i64", "9007199254740993", "9007199254740993"),
             ("f64", "1e-3", "0.001"),
-            ("f64", "NaN", "null"),
             ("text", "a\"b", r#""a\"b""#),
             (
                 "timestamp",
@@ -194,6 +192,11 @@ mod tests {
                 "is no list<i64> such as a JSON array",
             ),
             ("list<f64>", "[1e17]", "outside its range"),
+            (
+                "f64",
+                "NaN",
+                "NaN is outside its range -inf to 10000000000000000",
+            ),
         ] {
             let message = read(data_type, text).unwrap_err();
             assert!(message.contains(expected), "{message}");

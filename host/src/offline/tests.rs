@@ -523,6 +523,14 @@ fn parquet_values_that_do_not_fit_are_refused() {
             "{message}\n{expected}"
         );
     }
+    // Where there is no range any float may come, NaN too.
+    let odd: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN]));
+    of_parquet(vec![("a", odd.clone())], &schema(&[("a", "f64", false)])).unwrap();
+    let origin: ArrayRef = Arc::new(StringArray::from(vec!["EWR"]));
+    assert_eq!(
+        of_parquet(vec![("temp", odd), ("origin", origin)], &weather()).unwrap_err(),
+        "rows.parquet, row 1, column \"temp\": NaN is outside its range -inf to 150"
+    );
     let hot: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 151.0]));
     let origin: ArrayRef = Arc::new(StringArray::from(vec!["EWR", "JFK"]));
     let message = of_parquet(vec![("temp", hot), ("origin", origin)], &weather()).unwrap_err();

@@ -26,7 +26,13 @@ pub struct TransformRecord {
     pub digest: String,
     /// Bytes of the component.
     pub size: usize,
+    /// Bytes of its source archive, if it carries one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_bytes: Option<usize>,
     pub admission: admission::Report,
+    /// From the version before it to this one, as they were when this one was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<admission::diff::Diff>,
     pub registered_at: jiff::Timestamp,
 }
 

@@ -33,6 +33,7 @@ pub struct Parts {
 pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan> {
     let what = format!("service \"{}\"", definition.name);
     let refuse = |reason: String| Error::Refused {
+        report: None,
         what: what.clone(),
         reason,
     };

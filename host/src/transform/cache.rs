@@ -85,6 +85,12 @@ impl Cache {
         }
     }
 
+    /// Lets go of what was compiled of the component of that digest.
+    pub(super) fn remove(&self, digest: &str) {
+        // Where it is not there, or stays, it costs some room.
+        let _ = fs::remove_file(self.folder.join(self.name(digest)));
+    }
+
     fn name(&self, digest: &str) -> String {
         format!("{digest}-{:016x}.cwasm", self.compatibility)
     }

@@ -14,6 +14,10 @@ const CONTRACT: semver::Comparator = semver::Comparator {
     patch: None,
     pre: semver::Prerelease::EMPTY,
 };
+/// [`CONTRACT`] in words.
+const TAKEN: &str = "0.1.0 and any later 0.1";
+/// The releases of the SDK that speak it.
+const SDK: &str = "0.1";
 /// The only thing a transform imports: the contract's types, which is nothing at run time.
 const TYPES: &str = "tidemill:transform/types@";
 const EXPORTS: [&str; 2] = ["describe", "transform"];
@@ -56,6 +60,16 @@ pub fn componentize(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
         .and_then(|outline| outline.check_contract())
         .map_err(refused)?;
     Ok(Cow::Owned(component))
+}
+
+/// The version of the contract that a component was built for; none where it does not say.
+pub fn contract(component: &[u8]) -> Option<String> {
+    let outline = Outline::of(component).ok()?;
+    let version = outline
+        .imports
+        .iter()
+        .find_map(|import| import.strip_prefix(TYPES))?;
+    Some(version.to_owned())
 }
 
 pub(super) fn refused(reason: String) -> Error {
@@ -127,8 +141,8 @@ impl Outline {
             };
             if !semver::Version::parse(version).is_ok_and(|version| CONTRACT.matches(&version)) {
                 return Err(format!(
-                    "it was built for contract {version} and this host speaks {CONTRACT}: build it again with a \
-                     tidemill-sdk of {CONTRACT}"
+                    "it was built for the contract tidemill:transform@{version}, and this server takes {TAKEN}: build it \
+                     again with tidemill-sdk {SDK}"
                 ));
             }
         }

@@ -11,7 +11,7 @@ const MAX_NAME: usize = 64;
 const MAX_COLUMNS: usize = 1_000;
 const MAX_COLUMN_NAME: usize = 128;
 const MAX_DOC: usize = 10_000;
-const MAX_PROVENANCE: usize = 64;
+pub(super) const MAX_PROVENANCE: usize = 64;
 const MAX_PROVENANCE_TEXT: usize = 1_000;
 
 /// A transform's own words, checked: see [`Description::check`] for what they keep to.
@@ -22,14 +22,16 @@ pub struct Description {
     pub doc: String,
     pub inputs: Schema,
     pub outputs: Schema,
-    /// What made the component: `sdk`, `rustc`, … Free of meaning here.
+    /// What made the component: `crate`, `sdk`, `rustc`, `commit`, … in one list, whether its code says so or its section
+    /// [`super::sections::PROVENANCE`]. Free of meaning here.
     pub provenance: Vec<(String, String)>,
 }
 
 impl Description {
     /// Believes what a guest said if the name is lower-case letters, digits and hyphens, a letter first, 64 at most; the
     /// version is a semantic one; there is at least one input and one output, 1,000 columns at most in all; no name is
-    /// empty or said twice; ranges stand on numbers only, low end first; and no text is beyond measure. Else says in one
+    /// empty or said twice; ranges stand on numbers only, low end first; and no text is beyond measure
+    /// or has control characters. Else says in one
     /// sentence what is wrong.
     pub(super) fn check(said: WireDescription) -> Result<Description, String> {
         check_name(&said.name)?;
@@ -39,7 +41,7 @@ impl Description {
                 brief(&said.version)
             )
         })?;
-        bounded("doc", &said.doc, MAX_DOC)?;
+        check_doc("doc", &said.doc)?;
         let columns = said.inputs.len() + said.outputs.len();
         if columns > MAX_COLUMNS {
             return Err(format!(
@@ -57,8 +59,7 @@ impl Description {
             ));
         }
         for (key, value) in &said.provenance {
-            bounded("provenance", key, MAX_PROVENANCE_TEXT)?;
-            bounded("provenance", value, MAX_PROVENANCE_TEXT)?;
+            check_pair(key, value)?;
         }
         Ok(Description {
             name: said.name,
@@ -93,8 +94,7 @@ fn check_fields(kind: &str, fields: &[Field]) -> Result<(), String> {
         if field.name.is_empty() {
             return Err(format!("an {kind} has an empty name"));
         }
-        if field.name.chars().count() > MAX_COLUMN_NAME || field.name.chars().any(char::is_control)
-        {
+        if field.name.chars().count() > MAX_COLUMN_NAME || field.name.chars().any(is_unseen) {
             return Err(format!(
                 "the {kind} \"{name}\" has a name over {MAX_COLUMN_NAME} characters or with control characters"
             ));
@@ -102,7 +102,7 @@ fn check_fields(kind: &str, fields: &[Field]) -> Result<(), String> {
         if !seen.insert(field.name.as_str()) {
             return Err(format!("two of its {kind}s are named \"{name}\""));
         }
-        bounded(&field.name, &field.doc, MAX_DOC)?;
+        check_doc(&field.name, &field.doc)?;
         check_range(kind, field)?;
     }
     Ok(())
@@ -130,6 +130,40 @@ fn check_range(kind: &str, field: &Field) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// A pair of a provenance: short, and nothing in it that moves a terminal's cursor.
+pub(super) fn check_pair(key: &str, value: &str) -> Result<(), String> {
+    if key.is_empty() {
+        return Err("its provenance has an empty key".to_owned());
+    }
+    for text in [key, value] {
+        bounded("provenance", text, MAX_PROVENANCE_TEXT)?;
+        if text.chars().any(is_unseen) {
+            return Err("its provenance has control characters".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// A docstring may have lines and tabs.
+fn check_doc(what: &str, doc: &str) -> Result<(), String> {
+    bounded(what, doc, MAX_DOC)?;
+    if doc
+        .chars()
+        .any(|c| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t'))
+    {
+        return Err(format!(
+            "the text of \"{}\" has control characters",
+            brief(what)
+        ));
+    }
+    Ok(())
+}
+
+/// Control characters, and those that turn the direction of what follows: what is read should be what is there.
+fn is_unseen(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {

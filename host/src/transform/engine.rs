@@ -16,7 +16,8 @@ use super::description::Description;
 use super::instance::{Exports, Instance, Memory, Missing};
 use super::limits::Limits;
 use super::pool::Pool;
-use super::{Inner, Transform, effort};
+use super::sections::{self, Sections};
+use super::{Inner, Transform, effort, source};
 use crate::error::{Error, Fault, Result, TransformName};
 
 /// A 32-bit memory in so much reserved address space, with a guard behind it, needs no bounds check.
@@ -75,21 +76,24 @@ impl Engine {
     /// that does not keep to the rules.
     pub fn load(&self, bytes: &[u8]) -> Result<Transform> {
         let limits = &self.0.limits;
-        if bytes.len() > limits.component_bytes {
-            return Err(Error::TooLarge {
-                what: format!("a component of {} bytes", bytes.len()),
-                limit: format!("{} bytes", limits.component_bytes),
-            });
-        }
+        limits.check_size(bytes)?;
         let bytes = componentize(bytes)?;
         let digest = hex(&Sha256::digest(&bytes));
-        let (component, compile_time) = self.compile(&bytes, &digest)?;
+        let sections = Sections::of(&bytes).map_err(refused)?;
+        let provenance = sections.provenance().map_err(refused)?;
+        if let Some(archive) = sections.source() {
+            source::check(archive)
+                .map_err(|reason| refused(format!("of its source archive, {reason}")))?;
+        }
+        let (component, compile_time) = self.compile(&sections.code(), &digest)?;
         let pre = Linker::<Memory>::new(&self.0.wasm)
             .instantiate_pre(&component)
             .map_err(unfit)?;
         let exports = Exports::of(&component)
             .ok_or_else(|| refused("it exports no `describe` or `transform`".into()))?;
-        let description = self.describe(&pre, &exports)?;
+        let mut description = self.describe(&pre, &exports)?;
+        description.provenance =
+            sections::united(provenance, description.provenance).map_err(refused)?;
         // Only now: what is refused leaves nothing behind.
         if let (Some(cache), Some(_)) = (&self.0.cache, compile_time) {
             cache.put(&digest, &component);
@@ -111,6 +115,13 @@ impl Engine {
             warm: self.0.pool.add(),
             only_fresh: false.into(),
         })))
+    }
+
+    /// Lets go of what was kept of a component that turned out not to be wanted.
+    pub fn forget(&self, transform: &Transform) {
+        if let Some(cache) = &self.0.cache {
+            cache.remove(&transform.name().digest);
+        }
     }
 
     /// From the cache, or compiled in the time that is said.

@@ -38,6 +38,7 @@ pub(super) struct Instance {
     instance: wasmtime::component::Instance,
     transform: TypedFunc<Asked<'static>, Answered>,
     calls: u32,
+    rows: usize,
     /// Linear memory when it was new.
     new_bytes: usize,
 }
@@ -105,6 +106,7 @@ impl Instance {
             instance,
             transform,
             calls: 0,
+            rows: 0,
             new_bytes,
         })
     }
@@ -134,6 +136,7 @@ impl Instance {
         let fuel = limits.fuel_for(rows.rows());
         let fail = |error: wasmtime::Error| fault(&error, limits, fuel);
         self.calls += 1;
+        self.rows += rows.rows();
         self.store.set_fuel(fuel).map_err(fail)?;
         let transform: TypedFunc<Asked<'_>, Answered> = self.transform;
         let (answer,) = transform
@@ -154,6 +157,7 @@ impl Instance {
     /// Whether another call may come to it.
     pub(super) fn is_good(&self, limits: &Limits) -> bool {
         self.calls < limits.calls_per_instance
+            && self.rows < limits.rows_per_instance
             && self.memory() - self.new_bytes <= limits.warm_memory_bytes
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sections::Sections;
 use crate::error::{Error, Result};
 
 const MIB: usize = 1 << 20;
@@ -23,10 +24,13 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Most rows handed to a guest in one call. Larger blocks are split.
     pub rows_per_call: usize,
-    /// Size of a component, in bytes.
+    /// Size of a component, in bytes, without its source archive.
     pub component_bytes: usize,
     /// After so many calls an instance is replaced by a new one.
     pub calls_per_instance: u32,
+    /// And after so many rows: what an instance could remember shows itself within its life, all of which a transform is
+    /// tried for when it is registered.
+    pub rows_per_instance: usize,
     /// An instance that has grown by more than this, in bytes, is not kept for another call.
     pub warm_memory_bytes: usize,
     /// Instances at one time, over all transforms and threads. Each reserves 4 GiB of address space, not of memory.
@@ -43,6 +47,7 @@ impl Default for Limits {
             rows_per_call: 16_384,
             component_bytes: 8 * MIB,
             calls_per_instance: 10_000,
+            rows_per_instance: 100_000,
             warm_memory_bytes: 8 * MIB,
             instances: 500,
         }
@@ -59,6 +64,7 @@ impl Limits {
             ("rows_per_call", self.rows_per_call),
             ("component_bytes", self.component_bytes),
             ("calls_per_instance", self.calls_per_instance as usize),
+            ("rows_per_instance", self.rows_per_instance),
             ("instances", self.instances as usize),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
@@ -74,6 +80,22 @@ impl Limits {
             ));
         }
         Ok(())
+    }
+
+    /// [`Error::TooLarge`] for a component or module over `component_bytes`. Of its bytes only where sections begin is
+    /// looked at, so this comes before anything dear.
+    pub fn check_size(&self, bytes: &[u8]) -> Result<()> {
+        let size = Sections::of(bytes).map_or(bytes.len(), |sections| sections.code_len());
+        if size <= self.component_bytes {
+            return Ok(());
+        }
+        Err(Error::TooLarge {
+            what: format!("a component of {size} bytes"),
+            limit: format!(
+                "{} bytes (transforms.component_bytes)",
+                self.component_bytes
+            ),
+        })
     }
 
     /// Fuel of a call of `rows` rows.

@@ -39,6 +39,10 @@ pub fn weather_risk(weather: Weather) -> Risk {
         precip,
         visib,
     } = weather;
+    // A table may say NaN for what was not measured; the promised range has no room for it.
+    let measured = |value: Option<f64>| value.filter(|value| !value.is_nan());
+    let [temp, wind_speed, wind_gust, precip, visib] =
+        [temp, wind_speed, wind_gust, precip, visib].map(measured);
     let sight = visib.map_or(0.0, |miles| 0.5 * ((10.0 - miles) / 10.0).clamp(0.0, 1.0));
     let rain = precip.map_or(0.0, |inches| 0.6 * (inches / 0.3).clamp(0.0, 1.0));
     let strongest = [wind_speed, wind_gust]
@@ -92,8 +96,10 @@ mod tests {
     #[test]
     fn what_was_not_measured_adds_nothing() {
         assert_eq!(
-            run::<weather_risk>(rows![{}, { temp: 10 }]),
-            rows![{ risk: 0 }, { risk: 0 }]
+            run::<weather_risk>(
+                rows![{}, { temp: 10 }, { precip: f64::NAN, visib: f64::NAN, wind_gust: f64::NAN }]
+            ),
+            rows![{ risk: 0 }, { risk: 0 }, { risk: 0 }]
         );
     }
 

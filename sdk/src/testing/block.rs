@@ -122,11 +122,13 @@ fn timestamp(value: &Value) -> Option<Timestamp> {
     }
 }
 
-/// Panics where a number lies outside the range its column promises.
+/// Panics where a number lies outside the range its column promises. NaN lies outside of any.
 pub fn check_range(field: &Field, value: &Value, row: usize) {
     let outside = |number: f64| {
+        let ranged = field.minimum.is_some() || field.maximum.is_some();
         field.minimum.is_some_and(|minimum| number < minimum)
             || field.maximum.is_some_and(|maximum| number > maximum)
+            || ranged && number.is_nan()
     };
     if float(value).is_some_and(outside) {
         panic!("row {row}: {value:?} is out of range for {}", tell(field));

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::cargo::{Artifact, Package, Workspace};
-use super::{component, target};
+use super::cargo::{Artifact, Compiled, Package, Workspace};
+use super::git::Standing;
+use super::{component, provenance, target};
 
 /// What to build.
 pub struct BuildOptions {
@@ -18,6 +19,8 @@ pub struct BuildOptions {
     /// Build the packages' examples instead, each a transform by itself.
     pub examples: bool,
     pub target_dir: PathBuf,
+    /// Put the source into the component, also where the manifest does not ask for it.
+    pub with_source: bool,
     /// Keep Cargo's words to ourselves unless it fails.
     pub quiet: bool,
 }
@@ -36,8 +39,9 @@ pub struct Built {
 
 /// Builds packages for WebAssembly, encodes each as a component, and writes it to `<target_dir>/components/NAME.wasm`.
 ///
-/// The same sources give the same bytes in any folder: the profile is ours, paths are remapped, and the flags of
-/// the caller's environment are left out. `say` is told what takes time and what came out.
+/// The same sources at the same commit give the same bytes in any folder: the profile is ours, paths are remapped, and
+/// the flags of the caller's environment are left out. Behind the code stands where it came from, and the source if it
+/// is wanted. `say` is told what takes time and what came out.
 pub fn build(options: &BuildOptions, say: &mut dyn FnMut(&str)) -> Result<Vec<Built>> {
     if !options.manifest_path.is_file() {
         bail!(
@@ -50,9 +54,20 @@ pub fn build(options: &BuildOptions, say: &mut dyn FnMut(&str)) -> Result<Vec<Bu
     let mut built = Vec::new();
     for package in workspace.choose(&options.packages)? {
         say(&format!("building {} {}", package.name, package.version));
-        let artifacts = workspace.compile(package, options)?;
-        for artifact in &artifacts {
-            let component = write(package, artifact, options)?;
+        let compiled = workspace.compile(package, options)?;
+        // Only now: a first build may write Cargo.lock, and the second should find the folder as this one.
+        let standing = Standing::of(package.folder());
+        let source = match options.with_source || package.carries_source {
+            true => Some(provenance::archive(package, &options.target_dir, say)?),
+            false => None,
+        };
+        for artifact in &compiled.artifacts {
+            let about = About {
+                compiled: &compiled,
+                standing: standing.as_ref(),
+                source: source.as_deref(),
+            };
+            let component = write(package, artifact, &about, options)?;
             say(&told(&component));
             built.push(component);
         }
@@ -60,7 +75,19 @@ pub fn build(options: &BuildOptions, say: &mut dyn FnMut(&str)) -> Result<Vec<Bu
     Ok(built)
 }
 
-fn write(package: &Package, artifact: &Artifact, options: &BuildOptions) -> Result<Built> {
+/// What a component carries beside its code.
+struct About<'a> {
+    compiled: &'a Compiled,
+    standing: Option<&'a Standing>,
+    source: Option<&'a [u8]>,
+}
+
+fn write(
+    package: &Package,
+    artifact: &Artifact,
+    about: &About<'_>,
+    options: &BuildOptions,
+) -> Result<Built> {
     let name = if options.examples {
         artifact.name.replace('_', "-")
     } else {
@@ -68,7 +95,11 @@ fn write(package: &Package, artifact: &Artifact, options: &BuildOptions) -> Resu
     };
     let module = fs::read(&artifact.path)
         .with_context(|| format!("cannot read {}", artifact.path.display()))?;
-    let bytes = component::encode(&module, &name)?;
+    let mut bytes = component::encode(&module, &name)?;
+    provenance::append_provenance(&mut bytes, package, about.compiled, about.standing);
+    if let Some(archive) = about.source {
+        provenance::append_source(&mut bytes, archive);
+    }
     let path = options
         .target_dir
         .join("components")

@@ -38,6 +38,8 @@ pub struct Package {
     manifest_path: PathBuf,
     has_library: bool,
     uses_sdk: bool,
+    /// Whether its manifest wants the source in the component: `[package.metadata.tidemill] source = true`.
+    pub carries_source: bool,
     /// Dependencies by path, which may lie outside the workspace.
     paths: Vec<PathBuf>,
 }
@@ -47,6 +49,20 @@ pub struct Artifact {
     /// The name of the Cargo target: of the library or of the example.
     pub name: String,
     pub path: PathBuf,
+}
+
+/// What Cargo made, and with what.
+pub struct Compiled {
+    pub artifacts: Vec<Artifact>,
+    /// The version of tidemill-sdk, and of the compiler as the SDK saw it, which is what `describe` tells too.
+    pub sdk: Option<String>,
+    pub rustc: Option<String>,
+}
+
+impl Package {
+    pub fn folder(&self) -> &Path {
+        folder(&self.manifest_path)
+    }
 }
 
 impl Workspace {
@@ -111,7 +127,7 @@ impl Workspace {
     }
 
     /// Compiles a package's library, or its examples, to core modules.
-    pub fn compile(&self, package: &Package, options: &BuildOptions) -> Result<Vec<Artifact>> {
+    pub fn compile(&self, package: &Package, options: &BuildOptions) -> Result<Compiled> {
         let mut cargo = command("cargo", folder(&self.manifest_path));
         if options.examples {
             cargo.args(["build", "--examples"]);
@@ -166,10 +182,14 @@ impl Workspace {
             )
         };
         if artifacts.is_empty() {
-            Err(nothing())
-        } else {
-            Ok(artifacts)
+            return Err(nothing());
         }
+        let (sdk, rustc) = sdk_and_rustc(&output.stdout).unzip();
+        Ok(Compiled {
+            artifacts,
+            sdk,
+            rustc,
+        })
     }
 
     /// Flags that take the folders of this machine out of the messages of panics.
@@ -221,6 +241,7 @@ fn package(value: &Value) -> Option<Package> {
             .iter()
             .any(|target| array(&target["kind"]).iter().any(library)),
         uses_sdk: dependencies.iter().any(|it| it["name"] == "tidemill-sdk"),
+        carries_source: value["metadata"]["tidemill"]["source"] == true,
         paths: paths.map(Into::into).collect(),
     })
 }
@@ -254,6 +275,23 @@ fn artifacts(messages: &[u8], package: &Package) -> Result<Vec<Artifact>> {
     }
     artifacts.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(artifacts)
+}
+
+/// What the SDK's build script told of itself among the messages of a build.
+fn sdk_and_rustc(messages: &[u8]) -> Option<(String, String)> {
+    messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter(|message| message["reason"] == "build-script-executed")
+        .find_map(|message| {
+            let rustc = array(&message["env"])
+                .iter()
+                .find(|pair| pair[0] == "TIDEMILL_RUSTC")?;
+            // `path+file:///sdk#tidemill-sdk@0.1.0`, or `…/tidemill-sdk#0.1.0` where the folder has its name.
+            let id = message["package_id"].as_str()?;
+            let sdk = id.rsplit(['#', '@']).next()?;
+            Some((sdk.to_owned(), rustc[1].as_str()?.to_owned()))
+        })
 }
 
 fn array(value: &Value) -> &[Value] {

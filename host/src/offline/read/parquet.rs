@@ -147,14 +147,10 @@ impl Rows {
         let block = from_arrays(&self.schema, &arrays, batch.num_rows())?;
         if let Some((row, at, value)) = block.first_out_of_range(&self.schema) {
             let field = self.schema.field(at);
-            let (low, high) = (
-                field.minimum.unwrap_or(f64::NEG_INFINITY),
-                field.maximum.unwrap_or(f64::INFINITY),
-            );
             return Err(Fault {
                 column: field.name.clone(),
                 row: Some(row),
-                message: format!("{value} is outside its range {low} to {high}"),
+                message: format!("{value} is outside its range {}", field.range_text()),
             });
         }
         Ok(block)

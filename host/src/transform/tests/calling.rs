@@ -107,3 +107,60 @@ fn dear_rows_in_company_are_split_until_they_pass() {
     let transform = engine.load(&Guest::default().module()).unwrap();
     assert_eq!(transform.call(&rows(500)).unwrap().rows, rows(500));
 }
+
+/// A declared range binds whoever calls: a look-up or another transform may hold any number, and admission tried none but
+/// those within. The guest traps at what it was promised not to see.
+#[test]
+fn a_number_out_of_its_range_is_refused_and_never_reaches_the_guest() {
+    let mut guest = Guest {
+        transform: "(local $i i32)
+            (block $done (loop $next
+                (br_if $done (i32.ge_u (local.get $i) (local.get $rows)))
+                (if (i32.eqz (f64.le (f64.load (i32.add (local.get $floats) (i32.mul (i32.const 8) (local.get $i)))) (f64.const 1)))
+                    (then unreachable))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br $next)))",
+        ..Guest::default()
+    };
+    guest.inputs[0].maximum = Some(1.0);
+    let transform = load(guest);
+    let schema = transform.description().inputs.clone();
+    let block = |values: &[Option<f64>]| {
+        let mut builder = crate::block::RowsBuilder::new(&schema);
+        for (row, value) in values.iter().enumerate() {
+            builder.begin_row();
+            if let Some(value) = value {
+                builder.set_float(schema.slot(0), *value);
+            }
+            builder.set_text(schema.slot(1), &row.to_string());
+        }
+        builder.finish()
+    };
+    let mixed = block(&[Some(0.5), Some(2.0), None, Some(f64::NAN), Some(1.0)]);
+    for answer in [transform.call(&mixed), transform.call_fresh(&mixed)] {
+        let answer = answer.unwrap();
+        let kept: Vec<usize> = (0..5)
+            .filter(|&row| {
+                mixed
+                    .slice(&schema, row..row + 1)
+                    .same_bits(&answer.rows.slice(&schema, row..row + 1), &schema)
+            })
+            .collect();
+        assert_eq!(kept, [0, 2, 4]);
+        assert!(!answer.rows.is_valid(schema.slot(0), 1));
+        let said: Vec<_> = answer
+            .refusals
+            .iter()
+            .map(|refusal| (refusal.row, refusal.message.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (1, "\"x\" is 2, outside its range -inf to 1"),
+                (3, "\"x\" is NaN, outside its range -inf to 1")
+            ]
+        );
+    }
+    let none = transform.call(&block(&[Some(7.0)])).unwrap();
+    assert_eq!((none.rows.rows(), none.refusals.len()), (1, 1));
+}

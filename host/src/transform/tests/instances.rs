@@ -46,6 +46,16 @@ fn an_instance_is_replaced_after_its_calls() {
 }
 
 #[test]
+fn an_instance_is_replaced_after_its_rows() {
+    let transform = counter(Limits {
+        rows_per_instance: 4,
+        ..small()
+    });
+    let warm: Vec<String> = (0..5).map(|_| count(transform.call(&rows(2)))).collect();
+    assert_eq!(warm, ["1", "2", "1", "2", "1"]);
+}
+
+#[test]
 fn an_instance_that_has_grown_is_replaced() {
     let engine = Engine::new(
         Limits {

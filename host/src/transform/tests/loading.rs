@@ -99,7 +99,7 @@ fn a_file_over_the_limit_is_refused_unread() {
     let error = engine.load(&[0; 101]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a component of 101 bytes is over the limit of 100 bytes"
+        "a component of 101 bytes is over the limit of 100 bytes (transforms.component_bytes)"
     );
 }
 
@@ -148,8 +148,8 @@ fn another_contract_is_refused_with_what_to_do() {
     };
     assert_eq!(
         refusal(&guest.module()),
-        "the component is refused: it was built for contract 0.2.0 and this host speaks ~0.1: build it again with a \
-         tidemill-sdk of ~0.1"
+        "the component is refused: it was built for the contract tidemill:transform@0.2.0, and this server takes 0.1.0 and \
+         any later 0.1: build it again with tidemill-sdk 0.1"
     );
     engine()
         .load(
