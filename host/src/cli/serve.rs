@@ -41,7 +41,8 @@ impl Serve {
             return Ok(());
         }
         let app = Arc::new(App::open(config)?);
-        runtime(&app.config)?.block_on(async {
+        let runtime = runtime(&app.config)?;
+        let outcome = runtime.block_on(async {
             let address = app.config.server.listen;
             let listener = TcpListener::bind(address)
                 .await
@@ -58,7 +59,10 @@ impl Serve {
             .await?;
             tracing::info!("stopped");
             Ok(())
-        })
+        });
+        // A read that hangs keeps its thread for ever, but not the program.
+        runtime.shutdown_background();
+        outcome
     }
 }
 
