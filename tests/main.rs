@@ -7,6 +7,7 @@ mod cards;
 mod command_line;
 mod crash;
 mod flights;
+mod graph;
 mod models;
 mod registry;
 mod same;
