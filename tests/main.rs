@@ -10,6 +10,7 @@ mod cards;
 mod command_line;
 mod crash;
 mod flights;
+mod graph;
 mod jobs;
 mod models;
 mod registry;

@@ -8,6 +8,8 @@
 mod lookup;
 mod outcome;
 mod record;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::service::{Plan, Service, StepKind, Wanted};
 use lookup::{Arrival, Arriving};
 
 pub use lookup::Looked;
-pub use outcome::{Outcome, Refusal, Scored};
+pub use outcome::{Defaulted, Outcome, Refusal, Scored};
 
 /// When a request came.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +60,7 @@ pub async fn score(
     arrived: Arrived,
     wanted: Wanted,
 ) -> Result<Scored> {
-    let mut run = Run::new(service, request, arrived);
+    let mut run = Run::new(service, request, arrived, wanted);
     let outcome = run.all(wanted).await;
     run.finish(outcome, wanted)
 }
@@ -85,9 +87,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(service: &'a Service, request: Request, arrived: Arrived) -> Run<'a> {
+    fn new(service: &'a Service, request: Request, arrived: Arrived, wanted: Wanted) -> Run<'a> {
         let plan = &service.plan;
-        let mut scored = Scored::new(plan, request.rows);
+        let mut scored = Scored::new(plan, request.rows, wanted);
         let mut begun = vec![false; plan.steps.len()];
         for (at, source, looked) in request.found {
             begun[at] = true;
@@ -303,6 +305,8 @@ impl<'a> Run<'a> {
         if fallback {
             self.scored.fall_back(&self.service.metrics);
         }
+        let order = |defaulted: &Defaulted| (defaulted.row, defaulted.step);
+        self.scored.defaulted.sort_by_key(order);
         Ok(self.scored)
     }
 }

@@ -13,7 +13,7 @@ use crate::join::join;
 use crate::model::{Matrix, Values};
 use crate::offline::json::write_row;
 use crate::score::{Outcome, Scored};
-use crate::service::{DeclaredAnswer, Output, Place, Service};
+use crate::service::{DeclaredAnswer, Output, Place, Service, Wanted};
 
 /// What is to be told, and to what length.
 pub struct Answer<'a> {
@@ -113,15 +113,18 @@ impl Answer<'_> {
             }
         }
         let answered = matches!(outcome, Outcome::Answered);
-        let declared = scored.declared(plan, row);
-        // What was asked for may be the features alone; then neither model nor score has run.
+        // Of features nothing is scored or declared.
+        let is_score = scored.wanted == Wanted::Score;
+        let declared = scored.declared(plan, row).filter(|_| is_score);
         let scores = !scored.outputs.is_empty() || declared.is_some() || plan.model.is_none();
-        if plan.score.is_some() && scores {
+        if plan.score.is_some() && is_score && scores {
             out.extend_from_slice(b"\"score\":");
             write_number(out, scored.score(plan, row));
             out.push(b',');
         }
-        if let (Some(planned), false) = (&plan.model, scored.outputs.is_empty()) {
+        // An answer that was declared says nothing of the model, whether or not it ran for other rows.
+        let ran = !scored.outputs.is_empty() && declared.is_none();
+        if let (Some(planned), true) = (&plan.model, ran) {
             out.extend_from_slice(b"\"outputs\":");
             let tensors = planned.model.engine.outputs();
             match scored.vector.rows.find(row).filter(|_| answered) {
@@ -130,7 +133,7 @@ impl Answer<'_> {
             }
             out.push(b',');
         }
-        if let Some(output) = &plan.output {
+        if let Some(output) = plan.output.as_ref().filter(|_| is_score) {
             self.write_output(row, output, declared, out);
         }
         if self.features {
@@ -147,7 +150,11 @@ impl Answer<'_> {
             let Some(looked) = &scored.lookups[at] else {
                 continue;
             };
-            let Some(place) = looked.rows.find(row) else {
+            let Some(place) = looked
+                .rows
+                .find(row)
+                .filter(|_| looked.wanted.find(row).is_some())
+            else {
                 continue;
             };
             if !std::mem::take(&mut first) {
@@ -188,7 +195,7 @@ impl Answer<'_> {
         ) {
             (Some(block), _) => block,
             (None, Some(block)) => block,
-            // Features were asked for, or the row has an error.
+            // The row has an error.
             (None, None) => return,
         };
         out.extend_from_slice(b"\"output\":");
@@ -198,21 +205,16 @@ impl Answer<'_> {
 
     /// The transforms that failed for the row and whose defaults stand in.
     fn write_defaulted(&self, row: usize, out: &mut Vec<u8>) {
-        let mut failed = self
-            .scored
-            .defaulted
-            .iter()
-            .filter(|(_, at, _)| *at == row)
-            .peekable();
-        if failed.peek().is_none() {
+        let failed = self.scored.defaulted(row);
+        if failed.is_empty() {
             return;
         }
         out.extend_from_slice(b",\"defaulted\":{");
-        for (at, (step, _, error)) in failed.enumerate() {
+        for (at, defaulted) in failed.iter().enumerate() {
             self.separate(at, out);
-            write_text(out, &self.service.plan.steps[*step].alias);
+            write_text(out, &self.service.plan.steps[defaulted.step].alias);
             out.push(b':');
-            write_text(out, &error.to_string());
+            write_text(out, &defaulted.error.to_string());
         }
         out.push(b'}');
     }

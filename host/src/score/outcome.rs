@@ -8,10 +8,12 @@ use crate::block::{Block, Source};
 use crate::error::{Error, TransformName};
 use crate::metrics::ServiceMetrics;
 use crate::model::Matrix;
-use crate::service::{DeclaredAnswer, Plan, Score};
+use crate::service::{DeclaredAnswer, Plan, Score, Wanted};
 
 /// What an answer is made of, and what the log keeps.
 pub struct Scored {
+    /// What was asked for.
+    pub wanted: Wanted,
     /// How many rows the request has.
     pub total: usize,
     /// The request, then the columns of each step; of a step that did not run, no rows.
@@ -23,8 +25,8 @@ pub struct Scored {
     pub vector: Source,
     /// One a row.
     pub outcomes: Vec<Outcome>,
-    /// Of rows where a transform failed and its defaults stand in: the step, the row, why.
-    pub defaulted: Vec<(usize, usize, Arc<Error>)>,
+    /// Where a transform failed and its defaults stand in, by row.
+    pub(super) defaulted: Vec<Defaulted>,
     /// How long each step took.
     pub took: Vec<Duration>,
     /// How many rows have another outcome than [`Outcome::Answered`].
@@ -45,6 +47,14 @@ pub enum Outcome {
     Fallback(Arc<Error>),
 }
 
+/// A transform's defaults stand in for what it failed to give.
+#[derive(Clone, Debug)]
+pub struct Defaulted {
+    pub row: usize,
+    pub step: usize,
+    pub error: Arc<Error>,
+}
+
 /// The transform that refused a row, and why.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -53,12 +63,13 @@ pub struct Refusal {
 }
 
 impl Scored {
-    pub(super) fn new(plan: &Plan, request: Block) -> Scored {
+    pub(super) fn new(plan: &Plan, request: Block, wanted: Wanted) -> Scored {
         let (total, steps) = (request.rows(), plan.steps.len());
         let mut sources = Vec::with_capacity(steps + 1);
         sources.push(Source::all(request));
         sources.resize_with(steps + 1, Source::default);
         Scored {
+            wanted,
             total,
             sources,
             lookups: vec![None; steps],
@@ -79,6 +90,14 @@ impl Scored {
                 *outcome = Outcome::Fallback(error.clone());
             }
         }
+    }
+
+    /// Where defaults stand in for a row's columns, in the order of the steps.
+    pub fn defaulted(&self, row: usize) -> &[Defaulted] {
+        let all = &self.defaulted;
+        let first = all.partition_point(|defaulted| defaulted.row < row);
+        let count = all[first..].partition_point(|defaulted| defaulted.row == row);
+        &all[first..first + count]
     }
 
     /// The answer that was declared for the row, where its outcome is such.
