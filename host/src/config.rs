@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::log;
+use crate::shadow;
 use crate::skew;
 use crate::span::Span;
 use crate::transform::Limits;
@@ -22,6 +23,8 @@ pub struct Config {
     pub transforms: Limits,
     pub log: Log,
     pub skew: skew::Settings,
+    /// How much the shadows of aliases may take.
+    pub shadow: shadow::Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +85,7 @@ impl Default for Config {
             transforms: Limits::default(),
             log: Log::default(),
             skew: skew::Settings::default(),
+            shadow: shadow::Settings::default(),
         }
     }
 }
@@ -153,6 +157,9 @@ impl Config {
                 return Err(format!("{key} is 0: nothing could be sent"));
             }
         }
+        if self.shadow.threads == 0 {
+            return Err("shadow.threads is 0: no shadow would ever run; 1 is least, and aliases without shadows use none".to_owned());
+        }
         Ok(())
     }
 }
@@ -193,6 +200,8 @@ mod tests {
             ("[log]\nqeue = 1", "qeue"),
             ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
+            ("[shadow]\nthreads = 0", "shadow.threads"),
+            ("[shadow]\nqueue = 0", "queue"),
             ("[store]\nkind = \"redis\"", "redis"),
             ("[skew]\nshare = 2.0", "skew.share"),
         ] {

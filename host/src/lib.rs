@@ -18,6 +18,7 @@
 //! | [`join`] | columns side by side | anything else: it is pure |
 //! | [`model`] | vector → score | nobody else knows tract |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
+//! | [`canary`], [`shadow`] | other versions for a share of the requests: in the answer's place, or after it for the log | let a shadow touch an answer |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
@@ -30,6 +31,7 @@ pub mod access;
 pub mod admission;
 pub mod app;
 pub mod block;
+pub mod canary;
 pub mod cli;
 pub mod config;
 pub mod error;
@@ -46,6 +48,7 @@ pub mod request;
 pub mod schema;
 pub mod score;
 pub mod service;
+pub mod shadow;
 pub mod skew;
 pub mod span;
 pub mod store;

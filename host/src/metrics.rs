@@ -30,6 +30,8 @@ pub struct Metrics {
     audited_rows: IntCounterVec,
     skewed: IntCounterVec,
     audits_failed: IntCounter,
+    /// By service, version and outcome.
+    pub shadows: IntCounterVec,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -174,6 +176,11 @@ impl Metrics {
                     registry.register(Box::new(failed.clone()))?;
                     failed
                 },
+                shadows: counters(
+                    "tidemill_shadow_requests_total",
+                    "Requests for a shadow by its version and what came of them: ok, failed (no row was answered), undecoded (the body is not what this version reads), dropped (no place in the queue)",
+                    &["service", "version", "outcome"],
+                )?,
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(
                     "tidemill_log_dropped",
