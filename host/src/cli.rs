@@ -2,11 +2,13 @@
 
 mod author;
 mod client;
+mod compare;
 mod demo;
 mod lifecycle;
 mod lineage;
 mod model;
 mod replay;
+mod rollout;
 mod score;
 mod serve;
 mod service;
