@@ -9,5 +9,6 @@ mod crash;
 mod flights;
 mod models;
 mod registry;
+mod rollout;
 mod same;
 mod support;

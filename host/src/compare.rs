@@ -102,6 +102,10 @@ pub struct ThresholdCompared {
 
 /// Compares two versions by the files of their service's log.
 pub fn compare(files: Vec<LogFile>, options: &Options) -> Result<Comparison> {
+    compare_holding(HELD_ROWS, files, options)
+}
+
+fn compare_holding(held_rows: usize, files: Vec<LogFile>, options: &Options) -> Result<Comparison> {
     let mut versions: Vec<u32> = files
         .iter()
         .map(|file| file.shape.service_version)
@@ -110,6 +114,12 @@ pub fn compare(files: Vec<LogFile>, options: &Options) -> Result<Comparison> {
     versions.dedup();
     if options.from == options.to {
         return Err(Error::invalid("--to", "it is the same version as --from"));
+    }
+    if options.limit == 0 {
+        return Err(Error::invalid(
+            "--limit",
+            "of no rows there is nothing to say",
+        ));
     }
     for version in [options.from, options.to] {
         if !versions.contains(&version) {
@@ -124,7 +134,7 @@ pub fn compare(files: Vec<LogFile>, options: &Options) -> Result<Comparison> {
     let sides = [options.from, options.to].map(|version| Side::of(&files, version, options));
     let names = sides::names(&sides);
     let mut tally = Tally::new(&sides, &names, options);
-    tally.join(&sides, &names)?;
+    tally.join(held_rows, &sides, &names)?;
     if tally.pairs == 0 {
         tally = Tally::new(&sides, &names, options);
         for (at, side) in sides.iter().enumerate() {
@@ -188,9 +198,9 @@ impl Tally {
 
     /// Finds the rows that both sides have of the same request: those of the side with fewer rows are held, a part of them
     /// at a time, while the other's pass.
-    fn join(&mut self, sides: &[Side; 2], names: &[String]) -> Result<()> {
+    fn join(&mut self, held_rows: usize, sides: &[Side; 2], names: &[String]) -> Result<()> {
         let held = usize::from(sides[1].rows < sides[0].rows);
-        let parts = sides[held].rows.div_ceil(HELD_ROWS).max(1) as u64;
+        let parts = sides[held].rows.div_ceil(held_rows).max(1) as u64;
         for part in 0..parts {
             let mut batches: Vec<Batch> = Vec::new();
             let mut places: HashMap<Key, (usize, usize)> = HashMap::new();

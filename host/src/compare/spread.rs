@@ -133,9 +133,10 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * sorted.len().checked_sub(1)? as f64;
     let (low, part) = (place.floor() as usize, place.fract());
     let (low, high) = (sorted[low], sorted[(low + 1).min(sorted.len() - 1)]);
-    Some(match part {
-        0.0 => low,
-        _ => low + (high - low) * part,
+    // Of infinities the difference is no number.
+    Some(match part == 0.0 || low == high {
+        true => low,
+        false => low + (high - low) * part,
     })
 }
 
@@ -164,17 +165,16 @@ pub fn psi(from: &Sample, to: &Sample) -> Option<f64> {
     };
     let bins = 2 * edges.len() + 3 + TEXTS;
     let shares = |sample: &Sample| {
-        let mut shares = vec![0.0; bins];
-        for kept in &sample.0 {
-            shares[bin(kept)] += 1.0 / sample.0.len() as f64;
-        }
-        shares
+        let mut counts = vec![0; bins];
+        sample.0.iter().for_each(|kept| counts[bin(kept)] += 1);
+        let count = sample.0.len() as f64;
+        counts
+            .into_iter()
+            .map(move |many| f64::max(f64::from(many) / count, LEAST))
     };
-    let pairs = shares(from).into_iter().zip(shares(to));
-    let terms = pairs.map(|(p, q)| {
-        let (p, q) = (f64::max(p, LEAST), f64::max(q, LEAST));
-        (q - p) * (q / p).ln()
-    });
+    let terms = shares(from)
+        .zip(shares(to))
+        .map(|(p, q)| (q - p) * (q / p).ln());
     Some(terms.sum())
 }
 
