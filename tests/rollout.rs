@@ -390,6 +390,62 @@ fn shadows_that_fail_change_no_answer() {
     assert!(errors.iter().all(|line| line.ends_with(" 0")), "{errors:?}");
 }
 
+#[test]
+fn a_shadow_that_is_late_sees_what_the_answer_saw() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(|config| {
+        config.data_dir = data.path().to_owned();
+        config.transforms.fuel = 300_000_000;
+    });
+    for name in ["good", "endless-loop"] {
+        server.admit(&guest(name));
+    }
+    server.define(
+        "/v1/views",
+        "name = \"limit\"\nkey = \"customer\"\n[columns]\ncustomer = \"text\"\namount = { type = \"f64\", nullable = true }\n",
+    );
+    let service = |doc: &str, guest: &str| {
+        format!(
+            "name = \"shop\"\ndoc = \"{doc}\"\n[request]\ncustomer = \"text\"\nx = \"f64\"\n\
+             [[lookup]]\nview = \"limit\"\nkey = \"customer\"\n\
+             [[transform]]\nuse = \"{guest}@1\"\nas = \"plus\"\n[output]\nscore = \"plus.y\"\n"
+        )
+    };
+    for (doc, guest) in [
+        ("first", "good"),
+        ("second", "good"),
+        ("slow", "endless-loop"),
+    ] {
+        server.define("/v1/services", &service(doc, guest));
+    }
+    let load = |amount: f64| {
+        let row = json!({ "customer": "c", "amount": amount }).to_string();
+        let loaded = server.post_as("/v1/views/limit/rows", "application/x-ndjson", row);
+        assert_eq!(loaded.status, 200, "{}", loaded.text);
+    };
+    load(1.0);
+    // The one thread first has the shadow that takes its time.
+    set(
+        &server,
+        json!({ "version": 1, "shadow": [{ "version": 3 }, { "version": 2 }] }),
+    );
+    let body = json!({ "inputs": { "customer": "c", "x": 13 } });
+    assert_eq!(version(&ask(&server, "shop", &body)), 1);
+    load(2.0);
+    settled(&server, 2, 1);
+    assert_eq!(
+        (count(&server, 2, "ok"), count(&server, 3, "failed")),
+        (1, 1)
+    );
+    drop(server);
+    let found = compared(&data.path().join("log"), &[]);
+    assert_eq!(found["pairs"], 1);
+    let features = found["features"].as_array().expect("features");
+    let of = |name: &str| features.iter().find(|feature| feature["name"] == name);
+    assert_eq!(of("limit.amount").expect("it is there")["differ"], 0.0);
+    assert_eq!(of("limit.amount").expect("it is there")["null_to"], 0.0);
+}
+
 /// As the documentation of the hash has it.
 fn place(customer: &str) -> f64 {
     let digest = Sha256::digest([b"shop\0", customer.as_bytes()].concat());

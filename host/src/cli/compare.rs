@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::compare::{Comparison, FeatureCompared, Options, Quantiles, SideCompared, compare};
 use crate::log;
 use crate::request::parse_timestamp;
-use crate::service::Span;
+use crate::span::Span;
 
 /// Compare two versions of a service by the feature log. No server is asked: the log may be a copy.
 ///
@@ -25,8 +25,8 @@ What the columns say:
   mean |Δ|, max |Δ|   of pairs of finite numbers; of timestamps in µs
   null        the share of rows without a value, in the earlier and the later version
   PSI         the population stability index: 0 where both are spread alike, by custom 0.1 a drift and 0.25 a large one
-A shadow looks up after the answer has: where a view was written to in between, its values differ though the versions do
-not. Quantiles and PSI are of an even sample of at most 10,000 rows a version, all else of every row.
+A shadow looks up what had come to a view when the request came, so what is written to it in between makes no difference,
+but for a write in the same moment. Quantiles and PSI are of an even sample of at most 10,000 rows a version, all else of every row.
 
 Examples:
   tidemill service compare flight-delay --from 3 --to 4

@@ -99,7 +99,10 @@ async fn run(work: &Work, shared: &Shared) -> Result<(), Failure> {
         ignore_unknown: true,
         ..service.plan.limits()
     };
-    let request = decode(&service.plan.request, &work.body, limits).map_err(Failure::Undecoded)?;
+    let request = decode(&service.plan.request, &work.body, limits);
+    let mut request = request.map_err(Failure::Undecoded)?;
+    // What the answer could see: rows that came to a view since would be differences of no version.
+    request.arrivals = Some(vec![work.at; request.rows.rows()]);
     let wanted = match service.plan.is_scored() {
         true => work.wanted,
         false => Wanted::Features,
