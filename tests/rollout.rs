@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -406,7 +406,7 @@ fn a_shadow_that_is_late_sees_what_the_answer_saw() {
     );
     let service = |doc: &str, guest: &str| {
         format!(
-            "name = \"shop\"\ndoc = \"{doc}\"\n[request]\ncustomer = \"text\"\nx = \"f64\"\n\
+            "name = \"shop\"\ndoc = \"{doc}\"\nfeatures = [\"limit.amount\"]\n[request]\ncustomer = \"text\"\nx = \"f64\"\n\
              [[lookup]]\nview = \"limit\"\nkey = \"customer\"\n\
              [[transform]]\nuse = \"{guest}@1\"\nas = \"plus\"\n[output]\nscore = \"plus.y\"\n"
         )
@@ -442,7 +442,11 @@ fn a_shadow_that_is_late_sees_what_the_answer_saw() {
     assert_eq!(found["pairs"], 1);
     let features = found["features"].as_array().expect("features");
     let of = |name: &str| features.iter().find(|feature| feature["name"] == name);
-    assert_eq!(of("limit.amount").expect("it is there")["differ"], 0.0);
+    assert_eq!(
+        of("limit.amount").expect("it is there")["differ"],
+        0.0,
+        "{found}"
+    );
     assert_eq!(of("limit.amount").expect("it is there")["null_to"], 0.0);
 }
 
@@ -594,10 +598,10 @@ fn populations_are_compared_where_there_are_no_pairs() {
 fn settings_change_while_requests_run() {
     let server = start(|_| {});
     set(&server, json!({ "version": 1 }));
-    let done = AtomicBool::new(false);
+    let (done, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let seen: Vec<[u64; 2]> = std::thread::scope(|scope| {
         let asking = [0, 1].map(|thread| {
-            let (server, done) = (&server, &done);
+            let (server, done, asked) = (&server, &done, &asked);
             scope.spawn(move || {
                 let mut seen = [0; 2];
                 for nth in 0.. {
@@ -613,6 +617,7 @@ fn settings_change_while_requests_run() {
                         [11.0, 11.5][version - 1]
                     );
                     seen[version - 1] += 1;
+                    asked.fetch_add(1, Ordering::Relaxed);
                 }
                 seen
             })
@@ -626,13 +631,22 @@ fn settings_change_while_requests_run() {
                 _ => json!({ "version": 2, "shadow": [{ "version": 1 }] }),
             };
             set(&server, settings);
+            // Some requests under each.
+            let (before, deadline) = (
+                asked.load(Ordering::Relaxed),
+                Instant::now() + Duration::from_secs(60),
+            );
+            while asked.load(Ordering::Relaxed) < before + 3 && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
         }
         done.store(true, Ordering::Relaxed);
         asking
             .map(|thread| thread.join().expect("every answer is whole"))
             .into()
     });
-    assert!(seen.iter().flatten().sum::<u64>() > 0);
+    let [by_first, by_second] = [0, 1].map(|at| seen.iter().map(|seen| seen[at]).sum::<u64>());
+    assert!(by_first > 0 && by_second > 0, "{seen:?}");
     let shown = server.get("/v1/services/shop/aliases/stable").json;
     let history = shown["history"].as_array().expect("a history");
     assert_eq!(history.len(), 31);
