@@ -14,6 +14,7 @@ mod graph;
 mod jobs;
 mod models;
 mod registry;
+mod rollout;
 mod same;
 mod scored_files;
 mod streams;

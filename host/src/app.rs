@@ -10,6 +10,7 @@ use crate::jobs::Jobs;
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::shadow::Shadows;
 use crate::skew::Audit;
 use crate::store::{MemoryStore, OnlineStore, SledStore, ThreadedStore};
 use crate::transform::Engine;
@@ -25,6 +26,7 @@ pub struct App {
     /// None where the configuration switches it off.
     pub skew: Option<Audit>,
     pub jobs: Arc<Jobs>,
+    pub shadows: Shadows,
     pub metrics: Arc<Metrics>,
 }
 
@@ -57,13 +59,23 @@ impl App {
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;
         let jobs = Arc::new(Jobs::open(&db, config.jobs.clone(), &metrics)?);
-        let log: Option<Box<dyn FeatureLog>> = match config.log.enabled {
-            true => Some(Box::new(ParquetLog::open(
-                &dir.join("log"),
-                config.log.settings.clone(),
-            )?)),
-            false => None,
+        // Two, into one folder: what shadows leave is not to push out what answers leave.
+        let open_log = || -> Result<Option<Box<dyn FeatureLog>>> {
+            Ok(match config.log.enabled {
+                true => Some(Box::new(ParquetLog::open(
+                    &dir.join("log"),
+                    config.log.settings.clone(),
+                )?)),
+                false => None,
+            })
         };
+        let log = open_log()?;
+        let shadows = Shadows::start(
+            config.shadow.clone(),
+            config.server.row_limit,
+            open_log()?,
+            metrics.clone(),
+        )?;
         let skew = Audit::start(&config.skew, dir.join("skew"), metrics.clone())?;
         Ok(App {
             config,
@@ -73,13 +85,19 @@ impl App {
             store,
             log,
             jobs,
+            shadows,
             metrics,
         })
     }
 
+    /// Of the answers, and of the shadows.
+    pub fn logs(&self) -> impl Iterator<Item = &dyn FeatureLog> {
+        self.log.as_deref().into_iter().chain(self.shadows.log())
+    }
+
     /// Waits until everything answered and written so far is on disk.
     pub fn flush(&self) -> Result<()> {
-        self.log.iter().try_for_each(|log| log.flush())?;
+        self.logs().try_for_each(FeatureLog::flush)?;
         self.store.flush()
     }
 }

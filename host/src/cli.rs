@@ -3,12 +3,14 @@
 mod audit;
 mod author;
 mod client;
+mod compare;
 mod demo;
 mod job;
 mod lifecycle;
 mod lineage;
 mod model;
 mod replay;
+mod rollout;
 mod score;
 mod serve;
 mod service;

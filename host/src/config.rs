@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::jobs;
 use crate::log;
+use crate::shadow;
 use crate::skew;
 use crate::span::Span;
 use crate::transform::Limits;
@@ -25,6 +26,8 @@ pub struct Config {
     pub log: Log,
     pub skew: skew::Settings,
     pub jobs: jobs::Settings,
+    /// How much the shadows of aliases may take.
+    pub shadow: shadow::Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +110,7 @@ impl Default for Config {
             log: Log::default(),
             skew: skew::Settings::default(),
             jobs: jobs::Settings::default(),
+            shadow: shadow::Settings::default(),
         }
     }
 }
@@ -171,6 +175,9 @@ impl Config {
             if value == 0 {
                 return Err(format!("{key} is 0: nothing could be sent"));
             }
+        }
+        if self.shadow.threads == 0 {
+            return Err("shadow.threads is 0: no shadow would ever run; 1 is least, and aliases without shadows use none".to_owned());
         }
         self.jobs.check()
     }
@@ -238,6 +245,8 @@ mod tests {
             ("[access]\nrequried = true", "requried"),
             ("[access]\nrequired = \"yes\"", "required"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
+            ("[shadow]\nthreads = 0", "shadow.threads"),
+            ("[shadow]\nqueue = 0", "queue"),
             ("[store]\nkind = \"redis\"", "redis"),
             ("[skew]\nshare = 2.0", "skew.share"),
             ("[jobs]\nwrokers = 2", "wrokers"),

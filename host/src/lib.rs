@@ -20,6 +20,8 @@
 //! | [`model`] | vector → score | nobody else knows tract |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
 //! | [`jobs`] | answers for later: kept, run when there is time, fetched or sent | know HTTP or how an answer is made |
+//! | [`canary`], [`shadow`] | other versions for a share of the requests: in the answer's place, or after it for the log | let a shadow touch an answer |
+//! | [`compare`] | two versions side by side, from the log | ask a server |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
@@ -32,7 +34,9 @@ pub mod access;
 pub mod admission;
 pub mod app;
 pub mod block;
+pub mod canary;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod http;
@@ -49,6 +53,7 @@ pub mod request;
 pub mod schema;
 pub mod score;
 pub mod service;
+pub mod shadow;
 pub mod skew;
 pub mod span;
 pub mod store;

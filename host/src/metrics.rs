@@ -32,6 +32,8 @@ pub struct Metrics {
     skewed: IntCounterVec,
     audits_failed: IntCounter,
     turned_away: IntCounterVec,
+    /// By service, version and outcome.
+    pub shadows: IntCounterVec,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -180,6 +182,11 @@ impl Metrics {
                     "tidemill_access_refused_total",
                     "Requests turned away for who sent them, by reason (missing, unknown, expired, revoked, role, foreign)",
                     &["reason"],
+                )?,
+                shadows: counters(
+                    "tidemill_shadow_requests_total",
+                    "Requests for a shadow by its version and what came of them: ok, failed (no row was answered), undecoded (the body is not what this version reads), dropped (no place in the queue)",
+                    &["service", "version", "outcome"],
                 )?,
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(

@@ -15,6 +15,7 @@ pub mod lineage;
 mod models;
 mod open;
 mod retire;
+mod rollout;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use entry::{
 };
 pub use item::{Item, Kind};
 pub use retire::Retirement;
+pub use rollout::{Asked, Rollout};
 pub use services::Workshop;
 
 use std::path::Path;

@@ -7,7 +7,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::ServerArg;
+use super::compare;
 use super::lifecycle;
+use super::rollout::{self, last_change, words};
 use super::table::Table;
 use crate::service::Definition;
 
@@ -53,18 +55,13 @@ pub enum Service {
         server: ServerArg,
     },
     /// Point an alias at a version. Requests in flight finish on the version they began with.
-    Promote {
-        name: String,
-        version: u32,
-        /// The alias to move. A service's bare name means what stable points at.
-        #[arg(long, default_value = "stable", value_name = "NAME")]
-        alias: String,
-        /// Why; it stands in the alias' history.
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-        #[command(flatten)]
-        server: ServerArg,
-    },
+    Promote(rollout::Promote),
+    /// Run another version on what an alias has answered, for the feature log alone.
+    Shadow(rollout::Shadow),
+    /// Let another version answer a share of the entities in an alias' place.
+    Canary(rollout::Canary),
+    /// Compare what two versions made of the same requests, or of their own, from the feature log.
+    Compare(compare::Compare),
     /// Give an alias the settings it had before its last change. Twice goes further back, not back and forth.
     Rollback {
         name: String,
@@ -126,26 +123,19 @@ impl Service {
                 );
                 show_pins(&shown);
                 if promote {
-                    let path = format!("/v1/services/{}/aliases/stable", text_of(&shown["name"]));
-                    let body =
-                        json!({ "version": shown["version"], "reason": "as it was registered" });
-                    println!("  {}", last_change(&client.put(&path, &body)?));
+                    let version = shown["version"].as_u64().context("a version")?;
+                    let (name, reason) = (text_of(&shown["name"]), "as it was registered");
+                    let moved = rollout::promoted(&client, &name, version, "stable", Some(reason))?;
+                    println!("  {}", last_change(&moved));
                 }
             }
             Service::Retire(retire) => retire.run("service")?,
             Service::Restore(restore) => restore.run("service")?,
             Service::Delete(delete) => delete.run("service")?,
-            Service::Promote {
-                name,
-                version,
-                alias,
-                reason,
-                server,
-            } => {
-                let path = format!("/v1/services/{name}/aliases/{alias}");
-                let body = json!({ "version": version, "reason": reason });
-                println!("{}", last_change(&server.client().put(&path, &body)?));
-            }
+            Service::Promote(promote) => promote.run()?,
+            Service::Shadow(shadow) => shadow.run()?,
+            Service::Canary(canary) => canary.run()?,
+            Service::Compare(compare) => compare.run()?,
             Service::Rollback {
                 name,
                 alias,
@@ -251,18 +241,6 @@ fn show_pins(shown: &Value) {
     }
 }
 
-/// Where an alias went with its last change.
-fn last_change(shown: &Value) -> String {
-    let (service, alias) = (text_of(&shown["service"]), text_of(&shown["alias"]));
-    let last = shown["history"].as_array().and_then(|all| all.last());
-    let from = last.map_or(&Value::Null, |last| &last["from"]);
-    let now = &shown["settings"]["version"];
-    match from["version"].as_u64() {
-        Some(from) => format!("{service}@{alias} is {service}@{now}, and was {service}@{from}"),
-        None => format!("{service}@{alias} is {service}@{now}"),
-    }
-}
-
 fn show_aliases(answer: &Value) {
     let aliases = answer["aliases"].as_array().map_or(&[][..], Vec::as_slice);
     if aliases.is_empty() {
@@ -276,7 +254,7 @@ fn show_aliases(answer: &Value) {
         let last = last.unwrap_or(&Value::Null);
         table.row([
             text_of(&alias["alias"]),
-            alias["settings"]["version"].to_string(),
+            words(&alias["settings"]),
             text_of(&last["at"]),
             text_of(&last["by"]),
         ]);
@@ -286,15 +264,11 @@ fn show_aliases(answer: &Value) {
         println!("\n{}", text_of(&alias["alias"]));
         let mut table = Table::new(&["at", "by", "from", "to", "", "reason"]);
         for change in alias["history"].as_array().into_iter().flatten() {
-            let version = |settings: &Value| match settings["version"].as_u64() {
-                Some(version) => version.to_string(),
-                None => "–".to_owned(),
-            };
             table.row([
                 text_of(&change["at"]),
                 text_of(&change["by"]),
-                version(&change["from"]),
-                version(&change["to"]),
+                words(&change["from"]),
+                words(&change["to"]),
                 said(&change["rollback"], "rollback"),
                 change["reason"].as_str().unwrap_or("").to_owned(),
             ]);

@@ -52,7 +52,7 @@ pub async fn show(
     Ok(Json(shown(registry, &service, &alias)?))
 }
 
-/// The body is what the alias is to stand for, `{"version": 3}`, with `"reason"` if you like.
+/// The body is all that the alias is to stand for, `{"version": 3}`, with shadows, a canary and a `"reason"` if you like.
 pub async fn put(
     State(shared): State<Shared>,
     Path((service, alias)): Path<(String, String)>,
@@ -147,7 +147,7 @@ fn shown(registry: &Registry, service: &str, alias: &str) -> Result<AliasShown> 
 /// The settings of a body, and the reason that stands beside them.
 fn settings(bytes: &[u8]) -> Result<(AliasSettings, Option<String>)> {
     let wrong = |error: serde_json::Error| {
-        let form = r#"its form is {"version": 3}, with "reason" if you like"#;
+        let form = r#"its form is {"version": 3, "shadow": [{"version": 4, "share": 1}], "canary": {"version": 5, "share": 0.05, "key": "customer_id"}, "reason": "…"}, of which version alone must be there"#;
         Error::invalid("body", format!("{error}; {form}"))
     };
     let mut object: serde_json::Map<_, _> = serde_json::from_slice(bytes).map_err(wrong)?;

@@ -24,9 +24,13 @@ pub async fn readyz(State(shared): State<Shared>) -> String {
 
 pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let app = &shared.app;
-    if let Some(log) = &app.log {
-        app.metrics.log(log.written(), log.dropped(), log.failed());
+    let [mut written, mut dropped, mut failed] = [0; 3];
+    for log in app.logs() {
+        written += log.written();
+        dropped += log.dropped();
+        failed += log.failed();
     }
+    app.metrics.log(written, dropped, failed);
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         app.metrics.text(),

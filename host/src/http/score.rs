@@ -1,5 +1,6 @@
 //! `POST …/score` and `…/features`: request → validate → *the sentence* → answer → log.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use uuid::Uuid;
 
@@ -17,9 +19,11 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::log::Role;
 use crate::metrics::InFlight;
+use crate::registry::Asked;
 use crate::request::{self, Limits, Request};
 use crate::score::{Arrived, score as run};
 use crate::service::{Service, Wanted};
+use crate::shadow::Answered;
 
 pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: Body) -> Response {
     respond(shared, id, Wanted::Score, body).await
@@ -52,32 +56,55 @@ async fn answered(
     body: Body,
 ) -> Result<Vec<u8>, Problem> {
     let app = &shared.app;
-    let service = app.registry.catalog().service_by_id(id)?.clone();
+    let asked = app.registry.catalog().asked(id)?;
     let bytes = body::read(body, app.config.server.body_limit).await?;
     let outcome = if bytes.len() <= app.config.server.inline_bytes {
-        guarded(app, &service, wanted, &bytes).await
+        rolled_out(app, &asked, wanted, &bytes).await
     } else {
         let _permit = shared.batch.acquire().await;
-        let (app, service) = (app.clone(), service.clone());
+        let app = app.clone();
         let here = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || here.block_on(guarded(&app, &service, wanted, &bytes)))
+        tokio::task::spawn_blocking(move || here.block_on(rolled_out(&app, &asked, wanted, &bytes)))
             .await
             .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
     };
-    outcome.map_err(|error| {
-        service.metrics.failed.inc();
-        error.into()
-    })
+    Ok(outcome?)
+}
+
+/// The answer of the version that the request is for: the one its id means, or that one's canary. Once it is made, its
+/// shadows may have the body.
+async fn rolled_out(app: &App, asked: &Asked, wanted: Wanted, body: &Bytes) -> Result<Vec<u8>> {
+    let (arrived, request_id) = (Arrived::now(), Uuid::now_v7());
+    let mut service = &asked.service;
+    let outcome = caught(async {
+        let mut request = decoded(app, service, wanted, body)?;
+        if let Some(canary) = asked.canary(&request.rows) {
+            service = canary;
+            request = decoded(app, service, wanted, body)?;
+        }
+        answer_rows(app, service, wanted, request, arrived, request_id, whole).await
+    });
+    let outcome = outcome.await;
+    match (&outcome, &asked.rollout) {
+        (Err(_), _) => service.metrics.failed.inc(),
+        (Ok(_), None) => {}
+        (Ok(_), Some(rollout)) => {
+            let answered = Answered {
+                request_id,
+                at: arrived.at,
+                wanted,
+                version: service.plan.number,
+                body,
+            };
+            app.shadows.offer(rollout, &answered);
+        }
+    }
+    outcome
 }
 
 /// A panic of ours is our failure, and the next request's business no more than any other.
-pub(super) async fn guarded(
-    app: &App,
-    service: &Arc<Service>,
-    wanted: Wanted,
-    body: &[u8],
-) -> Result<Vec<u8>> {
-    AssertUnwindSafe(answer(app, service, wanted, body))
+async fn caught(answer: impl Future<Output = Result<Vec<u8>>>) -> Result<Vec<u8>> {
+    AssertUnwindSafe(answer)
         .catch_unwind()
         .await
         .unwrap_or_else(|_| {
@@ -87,14 +114,36 @@ pub(super) async fn guarded(
         })
 }
 
-async fn answer(app: &App, service: &Arc<Service>, wanted: Wanted, body: &[u8]) -> Result<Vec<u8>> {
-    let arrived = Arrived::now();
-    let request = decoded(app, service, wanted, body)?;
-    let encode = |answer: &Answer<'_>, id| match answer.scored.sole_error() {
+/// The answer of one version, without a canary or a shadow: of what is answered later.
+pub(super) async fn guarded(
+    app: &App,
+    service: &Arc<Service>,
+    wanted: Wanted,
+    body: &[u8],
+) -> Result<Vec<u8>> {
+    caught(async {
+        let arrived = Arrived::now();
+        let request = decoded(app, service, wanted, body)?;
+        answer_rows(
+            app,
+            service,
+            wanted,
+            request,
+            arrived,
+            Uuid::now_v7(),
+            whole,
+        )
+        .await
+    })
+    .await
+}
+
+/// The answer to a whole request. What one row alone failed with is the answer's failure.
+fn whole(answer: &Answer<'_>, id: Uuid) -> Result<Vec<u8>> {
+    match answer.scored.sole_error() {
         None => Ok(answer.encode(id)),
         Some(error) => Err(error),
-    };
-    answer_rows(app, service, wanted, request, arrived, encode).await
+    }
 }
 
 /// What a body asks, if the service can answer it.
@@ -121,8 +170,7 @@ pub(super) fn decoded(
 }
 
 pub(super) fn answerable(service: &Service, wanted: Wanted) -> Result<()> {
-    let plan = &service.plan;
-    if wanted == Wanted::Score && plan.score.is_none() && plan.output.is_none() {
+    if wanted == Wanted::Score && !service.plan.is_scored() {
         let reason = "it has no model and no [output]; ask for its /features (tidemill score --features-only)";
         return Err(Error::invalid(
             format!("service \"{}\"", service.name()),
@@ -132,13 +180,14 @@ pub(super) fn answerable(service: &Service, wanted: Wanted) -> Result<()> {
     Ok(())
 }
 
-/// Answers decoded rows as `encode` writes them, and logs them.
+/// Answers decoded rows under this id, as `encode` writes them, and logs them.
 pub(super) async fn answer_rows(
     app: &App,
     service: &Arc<Service>,
     wanted: Wanted,
     request: Request,
     arrived: Arrived,
+    request_id: Uuid,
     encode: impl FnOnce(&Answer<'_>, Uuid) -> Result<Vec<u8>>,
 ) -> Result<Vec<u8>> {
     let metrics = &service.metrics;
@@ -147,7 +196,6 @@ pub(super) async fn answer_rows(
     let wishes = request.wishes;
     let scored = run(service, request, arrived, wanted).await?;
     let encoding = Instant::now();
-    let request_id = Uuid::now_v7();
     let answer = Answer {
         service,
         scored: &scored,

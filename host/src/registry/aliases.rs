@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Item, Kind, Outcome, Registry, open};
+use super::{Catalog, Item, Kind, Outcome, Registry, open, rollout};
+use crate::canary::Canary;
 use crate::error::{Error, Result};
 use crate::schema::check_name;
+use crate::shadow::Shadow;
 
 /// The alias that a service's bare name means, where there is one.
 pub const STABLE: &str = "stable";
@@ -21,6 +23,12 @@ pub(super) const PREFIX: &str = "alias/";
 pub struct AliasSettings {
     /// The version it points at.
     pub version: u32,
+    /// Versions that run on its requests once they are answered, for the feature log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<Shadow>,
+    /// A version that answers a share of the entities in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
 }
 
 /// One move of an alias.
@@ -69,7 +77,7 @@ impl Registry {
         if let (Some(last), true) = (&last, from.as_deref() == Some(&to)) {
             return Ok((last.clone(), Outcome::Unchanged));
         }
-        check_target(&catalog, service, &to)?;
+        rollout::check(&catalog, service, &to)?;
         let change = AliasChange {
             change: last.as_ref().map_or(0, |last| last.change) + 1,
             at: jiff::Timestamp::now(),
@@ -109,7 +117,7 @@ impl Registry {
         let Some((Some(to), back_to)) = back.map(|back| (back.to, back.back_to)) else {
             return Err(nothing());
         };
-        check_target(&catalog, service, &to)?;
+        rollout::check(&catalog, service, &to)?;
         let change = AliasChange {
             change: last.change + 1,
             at: jiff::Timestamp::now(),
@@ -255,16 +263,6 @@ fn check_alias(alias: &str) -> Result<()> {
         return Err(Error::invalid("alias", message));
     }
     check_name(alias).map_err(|reason| Error::invalid("alias", reason))
-}
-
-/// Whether an alias may stand for this: the version is there, is not retired, and can be made ready.
-fn check_target(catalog: &Catalog, service: &str, to: &AliasSettings) -> Result<()> {
-    let item = Item::new(Kind::Service, service, to.version);
-    let entry = catalog.service_entry(&item.id())?;
-    if let Some(retirement) = catalog.retired.get(&item) {
-        return Err(retirement.refusal(&item));
-    }
-    entry.ready(catalog).map(drop)
 }
 
 fn key(service: &str, alias: &str, change: u32) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use semver::{Version, VersionReq};
 
 use super::entry::{ModelEntry, ServiceEntry, TrainingSetRecord, TransformEntry, ViewEntry};
-use super::{AliasSettings, Item, Kind, Retirement, STABLE, Tombstone, Workshop};
+use super::{AliasSettings, Asked, Item, Kind, Retirement, Rollout, STABLE, Tombstone, Workshop};
 use crate::error::{Error, Result};
 use crate::service::Service;
 
@@ -28,8 +28,16 @@ pub struct Catalog {
     /// Records that cannot be read, and why. An alias stands here as a version of its service.
     pub broken: BTreeMap<Item, String>,
     /// Every way to name a service: `name`, `name@3`, `name@alias`.
-    ids: HashMap<String, Arc<ServiceEntry>>,
+    ids: HashMap<String, Target>,
     pub(super) workshop: Arc<Workshop>,
+}
+
+/// What an id of a service means.
+#[derive(Clone)]
+struct Target {
+    entry: Arc<ServiceEntry>,
+    /// Where it is an alias', or a bare name that means one.
+    rollout: Option<Arc<Rollout>>,
 }
 
 impl Catalog {
@@ -79,11 +87,19 @@ impl Catalog {
         let mut ids = HashMap::new();
         for (name, versions) in &self.services {
             for entry in versions.values() {
-                ids.insert(entry.id(), entry.clone());
+                ids.insert(entry.id(), entry.clone().into());
             }
+            let mut stable = None;
             for (alias, settings) in self.aliases.get(name).into_iter().flatten() {
                 if let Some(entry) = versions.get(&settings.version) {
-                    ids.insert(format!("{name}@{alias}"), entry.clone());
+                    let target = Target {
+                        entry: entry.clone(),
+                        rollout: Rollout::of(settings, |version| versions.get(&version).cloned()),
+                    };
+                    if alias == STABLE {
+                        stable = target.rollout.clone();
+                    }
+                    ids.insert(format!("{name}@{alias}"), target);
                 }
             }
             // Of what cannot be read nothing else takes the place: a name never quietly means another version.
@@ -92,20 +108,24 @@ impl Catalog {
                 .ok()
                 .and_then(|number| versions.get(&number));
             if let Some(entry) = meant {
-                ids.insert(name.clone(), entry.clone());
+                let target = Target {
+                    entry: entry.clone(),
+                    rollout: stable,
+                };
+                ids.insert(name.clone(), target);
             }
         }
         self.ids = ids;
     }
 
-    /// Whether a service's bare name or an alias means this version.
+    /// Whether a service's bare name or an alias means this version, or an alias has it as canary or shadow.
     pub(super) fn is_pointed(&self, entry: &ServiceEntry) -> bool {
         let (name, number) = (&entry.record.definition.name, entry.record.number);
         let aliases = self.aliases.get(name).into_iter().flatten();
         self.meant(name).is_ok_and(|meant| meant == number)
             || aliases
                 .into_iter()
-                .any(|(_, settings)| settings.version == number)
+                .any(|(_, settings)| settings.versions().any(|version| version == number))
     }
 
     /// The version that a service's bare name means: that of `stable`, else the newest that is not retired, else the
@@ -140,9 +160,19 @@ impl Catalog {
         self.service_entry(id)?.asked(self)
     }
 
+    /// As [`Catalog::service_by_id`], with what else an alias says of its requests.
+    pub fn asked(&self, id: &str) -> Result<Asked> {
+        let target = self.ids.get(id).ok_or_else(|| self.no_service(id))?;
+        Ok(Asked {
+            service: target.entry.asked(self)?.clone(),
+            rollout: target.rollout.clone(),
+        })
+    }
+
     /// As [`Catalog::service_by_id`], of what is registered: nothing is made ready.
     pub fn service_entry(&self, id: &str) -> Result<&Arc<ServiceEntry>> {
-        self.ids.get(id).ok_or_else(|| self.no_service(id))
+        let target = self.ids.get(id).ok_or_else(|| self.no_service(id))?;
+        Ok(&target.entry)
     }
 
     fn no_service(&self, id: &str) -> Error {
@@ -185,6 +215,24 @@ impl Catalog {
         let aliases = self.aliases.get(name).into_iter().flatten();
         let mine = aliases.filter(|(_, settings)| settings.version == number);
         mine.map(|(alias, _)| alias.clone()).collect()
+    }
+
+    /// The aliases of a service that name its version `number` at all, and as what: `stable (canary)`.
+    pub(super) fn alias_users(&self, name: &str, number: u32) -> Vec<String> {
+        let aliases = self.aliases.get(name).into_iter().flatten();
+        let user = |(alias, settings): (&String, &Arc<AliasSettings>)| {
+            let canary = settings.canary.as_ref();
+            let is_canary = canary.is_some_and(|canary| canary.version == number);
+            match (settings.version == number, is_canary) {
+                (true, _) => Some(alias.clone()),
+                (_, true) => Some(format!("{alias} (canary)")),
+                _ if settings.versions().any(|version| version == number) => {
+                    Some(format!("{alias} (shadow)"))
+                }
+                _ => None,
+            }
+        };
+        aliases.filter_map(user).collect()
     }
 
     /// `name@number`, or `name` for the newest.
@@ -369,6 +417,15 @@ impl Catalog {
         broken
             .chain(entries.filter_map(|entry| entry.trouble()))
             .collect()
+    }
+}
+
+impl From<Arc<ServiceEntry>> for Target {
+    fn from(entry: Arc<ServiceEntry>) -> Target {
+        Target {
+            entry,
+            rollout: None,
+        }
     }
 }
 

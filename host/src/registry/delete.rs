@@ -156,7 +156,7 @@ impl Catalog {
 /// What refers to a version, in words.
 fn users(catalog: &Catalog, item: &Item) -> Vec<String> {
     let aliases = match (item.kind, item.number()) {
-        (Kind::Service, Some(number)) => catalog.aliases_of(&item.name, number),
+        (Kind::Service, Some(number)) => catalog.alias_users(&item.name, number),
         _ => Vec::new(),
     };
     let aliases = aliases.iter().map(|alias| format!("alias {alias}"));

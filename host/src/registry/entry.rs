@@ -211,6 +211,11 @@ impl ServiceEntry {
         self.ready.get().is_some()
     }
 
+    /// What requests need, where it has been made already.
+    pub fn if_ready(&self) -> Option<&Arc<Service>> {
+        self.ready.get()
+    }
+
     /// Why it could not be made ready, if it could not.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()

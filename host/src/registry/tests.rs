@@ -50,7 +50,11 @@ const ME: Mover<'static> = Mover {
 };
 
 fn to(version: u32) -> AliasSettings {
-    AliasSettings { version }
+    AliasSettings {
+        version,
+        shadow: Vec::new(),
+        canary: None,
+    }
 }
 
 fn item(kind: Kind, id: &str) -> Item {

@@ -170,6 +170,11 @@ impl Plan {
         }
     }
 
+    /// Whether it answers more than its features.
+    pub fn is_scored(&self) -> bool {
+        self.score.is_some() || self.output.is_some()
+    }
+
     /// A flag a step: whether such an answer needs it. Nothing else of it runs.
     pub fn needed(&self, wanted: Wanted) -> &[bool] {
         &self.needed[wanted as usize]

@@ -97,6 +97,7 @@ impl Scoring {
             self.wanted,
             request,
             arrived,
+            Uuid::now_v7(),
             |answer, id| Ok(write(answer, id)),
         );
         AssertUnwindSafe(answer)
