@@ -232,11 +232,11 @@ fn compare(
                 report.columns.len() - 1
             }
         };
-        for row in 0..rows {
+        for (row, differs) in differing.iter_mut().enumerate() {
             if diff::same(before, row, after, row) {
                 continue;
             }
-            differing[row] = true;
+            *differs = true;
             let column = &mut report.columns[place];
             column.differs(before, row, after, row);
             let evidence = Evidence {

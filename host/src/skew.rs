@@ -117,7 +117,9 @@ impl Audit {
 
     /// Whether the next answer is one of the sample.
     pub fn wants(&self) -> bool {
-        self.seen.fetch_add(1, Ordering::Relaxed) % self.every == 0
+        self.seen
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(self.every)
     }
 
     /// Takes an answer of the sample. Waits for nothing: false where the queue is full.

@@ -437,10 +437,9 @@ fn what_did_not_run_for_a_row_is_null() {
         block: part.groups[1].block.permuted(plane, &[1, 3]),
         rows: kept.clone(),
     };
-    for values in [&mut part.lookups[0]] {
-        values.statuses = vec![values.statuses[1], values.statuses[3]];
-        values.event_times = vec![values.event_times[1], values.event_times[3]];
-    }
+    let looked = &mut part.lookups[0];
+    looked.statuses = vec![looked.statuses[1], looked.statuses[3]];
+    looked.event_times = vec![looked.event_times[1], looked.event_times[3]];
     // The second look-up is the same for all rows; the transform did not run.
     let weather = &shape.groups[2].schema;
     part.groups[2] = Source {

@@ -20,8 +20,11 @@ struct MemoryRows {
     name: String,
     history: Option<Duration>,
     /// By key; of each key by event and arrival, the later of equals behind the earlier.
-    rows: RwLock<HashMap<Box<[u8]>, BTreeMap<(i64, i64, u32), Box<[u8]>>>>,
+    rows: RwLock<HashMap<Box<[u8]>, History>>,
 }
+
+/// By event time, arrival and place in the put.
+type History = BTreeMap<(i64, i64, u32), Box<[u8]>>;
 
 impl MemoryStore {
     pub fn new() -> MemoryStore {
