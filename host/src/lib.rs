@@ -22,7 +22,7 @@
 //! | [`jobs`] | answers for later: kept, run when there is time, fetched or sent | know HTTP or how an answer is made |
 //! | [`canary`], [`shadow`] | other versions for a share of the requests: in the answer's place, or after it for the log | let a shadow touch an answer |
 //! | [`compare`] | two versions side by side, from the log | ask a server |
-//! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
+//! | [`admission`] | proves on generated rows that an answer depends on nothing but its row; says what a version changes | trust a transform's word |
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |

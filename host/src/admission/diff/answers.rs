@@ -11,8 +11,10 @@ use crate::offline::json::write_value;
 use crate::schema::{DataType, Field, Pool, Scalar, Schema};
 use crate::transform::{Answer, Transform};
 
-/// Bytes of a value in an example.
+/// Bytes of a value in an example, and of how many outputs the example has its row: a record of a thousand outputs is
+/// no place for a thousand rows.
 const SHOWN: usize = 4 << 10;
+const ROWS_SHOWN: usize = 20;
 
 /// Of one output, over the rows that both versions answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub struct Difference {
 /// One row, and what each version answers to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// The inputs of the new version; null if they are very long.
+    /// The inputs of the new version; null if they are very long, or many outputs differ.
     pub row: Value,
     /// What JSON cannot say of the row: `"x" is NaN`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,7 +82,7 @@ pub(super) fn compare(old: &Transform, new: &Transform, count: usize) -> Result<
         .filter(|&row| !old_refused[row] && !new_refused[row])
         .collect();
     let outputs = before.outputs.fields().iter().enumerate();
-    let outputs = outputs
+    let mut outputs: Vec<Difference> = outputs
         .filter_map(|(from, field)| {
             let to = after.outputs.position(&field.name)?;
             let target = after.outputs.field(to);
@@ -95,6 +97,9 @@ pub(super) fn compare(old: &Transform, new: &Transform, count: usize) -> Result<
             sides[0].differ(&sides[1], field, &answered, show)
         })
         .collect();
+    for difference in outputs.iter_mut().skip(ROWS_SHOWN) {
+        difference.example.row = Value::Null;
+    }
     Ok(Compared {
         rows: new_rows.rows(),
         outputs,
@@ -211,6 +216,9 @@ impl One {
         answered: &[usize],
         show: impl Fn(usize) -> (Option<Value>, Vec<String>),
     ) -> Option<Difference> {
+        if self.rows.same_bits(&other.rows, &self.schema) {
+            return None;
+        }
         let mut differing = 0;
         let (mut absolute, mut relative): (Option<f64>, Option<f64>) = (None, None);
         let mut example = None;
