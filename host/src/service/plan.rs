@@ -207,7 +207,7 @@ impl Step {
 }
 
 /// The steps that write `sources`, and all they wait for.
-fn closure(steps: &[Step], sources: &[usize]) -> Vec<bool> {
+pub(super) fn closure(steps: &[Step], sources: &[usize]) -> Vec<bool> {
     let mut needed = vec![false; steps.len()];
     let mut open: Vec<usize> = sources.to_vec();
     while let Some(source) = open.pop() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::plan::closure;
 use super::{
     AnswerDefinition, DeclaredAnswer, Definition, Gate, Output, Place, Plan, PlannedModel, Score,
     Step, StepKind, Vector,
@@ -57,7 +58,7 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
         // A definition's own order is kept where it can be: the first node whose sources are all there goes next.
         let all: Vec<&Node> = nodes.iter().collect();
         let Some(ready) = nodes.iter().position(|node| node.ready(&known, &all)) else {
-            return Err(refuse(stuck(&nodes)));
+            return Err(refuse(stuck(&nodes, &known)));
         };
         let node = nodes.remove(ready);
         let step = node.step(&known).map_err(refuse)?;
@@ -111,8 +112,8 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
         Some(given) => Some(answer("[on_failure]", given.clone())?),
     };
     if let Some(gate) = &gate {
-        let model = model.as_ref().map(|model| model.step + 1);
-        if model.is_some_and(|model| reaches(&steps, gate.when.source, model)) {
+        let before = closure(&steps, &[gate.when.source]);
+        if model.as_ref().is_some_and(|model| before[model.step]) {
             return Err(refuse(
                 "[gate] when: it needs the model, and stands before it; bind it to something else"
                     .to_owned(),
@@ -152,15 +153,6 @@ fn defaults(request: &Schema) -> Result<Option<Declared>, String> {
     Declared::read(request, &values)
         .map(Some)
         .map_err(|reason| format!("in its [request], {reason}"))
-}
-
-/// Whether `wanted` is among what `source` waits for, however far.
-fn reaches(steps: &[Step], source: usize, wanted: usize) -> bool {
-    source == wanted
-        || source > 0
-            && steps[source - 1]
-                .waits_for()
-                .any(|source| reaches(steps, source, wanted))
 }
 
 fn condition(name: &str, known: &Known) -> Result<Place, String> {
@@ -314,13 +306,34 @@ fn event_time(request: &Schema, name: &str) -> Result<Slot, String> {
     Ok(request.slot(index))
 }
 
-/// Says which nodes wait for one another.
-fn stuck(nodes: &[Node]) -> String {
-    let aliases: Vec<&str> = nodes.iter().map(Node::alias).collect();
-    format!(
-        "{} wait for one another in a cycle; break it by binding one of them to something else",
-        aliases.join(", ")
-    )
+/// Says which nodes wait for one another: those on a cycle, not those that wait for one from outside.
+fn stuck(nodes: &[Node], known: &Known) -> String {
+    let waits_for: Vec<Vec<usize>> = nodes
+        .iter()
+        .map(|node| {
+            let waits = |other: usize| !node.ready(known, &[&nodes[other]]);
+            (0..nodes.len()).filter(|&other| waits(other)).collect()
+        })
+        .collect();
+    let is_member = |node: &usize| {
+        let mut seen = vec![false; nodes.len()];
+        let mut open = waits_for[*node].clone();
+        while let Some(next) = open.pop() {
+            if !std::mem::replace(&mut seen[next], true) {
+                open.extend(&waits_for[next]);
+            }
+        }
+        seen[*node]
+    };
+    let members = (0..nodes.len()).filter(is_member);
+    let aliases: Vec<&str> = members.map(|at| nodes[at].alias()).collect();
+    match aliases.as_slice() {
+        [one] => format!("{one} waits for itself; bind it to something else"),
+        _ => format!(
+            "{} wait for one another in a cycle; break it by binding one of them to something else",
+            aliases.join(", ")
+        ),
+    }
 }
 
 /// The features by name, where the model or the definition says them; none: all that the transforms give.
