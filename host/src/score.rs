@@ -25,7 +25,7 @@ use crate::service::{Plan, Service, StepKind, Wanted};
 use lookup::{Arrival, Arriving};
 
 pub use lookup::Looked;
-pub use outcome::{Outcome, Refusal, Scored};
+pub use outcome::{Defaulted, Outcome, Refusal, Scored};
 
 /// When a request came.
 #[derive(Clone, Copy, Debug)]
@@ -303,6 +303,8 @@ impl<'a> Run<'a> {
         if fallback {
             self.scored.fall_back(&self.service.metrics);
         }
+        let order = |defaulted: &Defaulted| (defaulted.row, defaulted.step);
+        self.scored.defaulted.sort_by_key(order);
         Ok(self.scored)
     }
 }

@@ -198,21 +198,16 @@ impl Answer<'_> {
 
     /// The transforms that failed for the row and whose defaults stand in.
     fn write_defaulted(&self, row: usize, out: &mut Vec<u8>) {
-        let mut failed = self
-            .scored
-            .defaulted
-            .iter()
-            .filter(|(_, at, _)| *at == row)
-            .peekable();
-        if failed.peek().is_none() {
+        let failed = self.scored.defaulted(row);
+        if failed.is_empty() {
             return;
         }
         out.extend_from_slice(b",\"defaulted\":{");
-        for (at, (step, _, error)) in failed.enumerate() {
+        for (at, defaulted) in failed.iter().enumerate() {
             self.separate(at, out);
-            write_text(out, &self.service.plan.steps[*step].alias);
+            write_text(out, &self.service.plan.steps[defaulted.step].alias);
             out.push(b':');
-            write_text(out, &error.to_string());
+            write_text(out, &defaulted.error.to_string());
         }
         out.push(b'}');
     }

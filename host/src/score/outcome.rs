@@ -23,8 +23,8 @@ pub struct Scored {
     pub vector: Source,
     /// One a row.
     pub outcomes: Vec<Outcome>,
-    /// Of rows where a transform failed and its defaults stand in: the step, the row, why.
-    pub defaulted: Vec<(usize, usize, Arc<Error>)>,
+    /// Where a transform failed and its defaults stand in, by row.
+    pub(super) defaulted: Vec<Defaulted>,
     /// How long each step took.
     pub took: Vec<Duration>,
     /// How many rows have another outcome than [`Outcome::Answered`].
@@ -43,6 +43,14 @@ pub enum Outcome {
     Failed(Arc<Error>),
     /// Something failed, so the answer is the service's fallback.
     Fallback(Arc<Error>),
+}
+
+/// A transform's defaults stand in for what it failed to give.
+#[derive(Clone, Debug)]
+pub struct Defaulted {
+    pub row: usize,
+    pub step: usize,
+    pub error: Arc<Error>,
 }
 
 /// The transform that refused a row, and why.
@@ -79,6 +87,14 @@ impl Scored {
                 *outcome = Outcome::Fallback(error.clone());
             }
         }
+    }
+
+    /// Where defaults stand in for a row's columns, in the order of the steps.
+    pub fn defaulted(&self, row: usize) -> &[Defaulted] {
+        let all = &self.defaulted;
+        let first = all.partition_point(|defaulted| defaulted.row < row);
+        let count = all[first..].partition_point(|defaulted| defaulted.row == row);
+        &all[first..first + count]
     }
 
     /// The answer that was declared for the row, where its outcome is such.

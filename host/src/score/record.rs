@@ -35,8 +35,8 @@ impl Scored {
         }
         let errors = self.outcomes.iter().enumerate().map(|(row, outcome)| {
             let defaulted = || {
-                let error = self.defaulted.iter().find(|(_, at, _)| *at == row);
-                error.map(|(_, _, error)| error.to_string())
+                let first = self.defaulted(row).first();
+                first.map(|defaulted| defaulted.error.to_string())
             };
             match outcome {
                 Outcome::Answered | Outcome::Closed => defaulted(),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Outcome, Refusal, Run};
+use super::{Defaulted, Outcome, Refusal, Run};
 use crate::block::{Block, Rows, Source};
 use crate::error::{Error, Result};
 use crate::join::join;
@@ -60,9 +60,15 @@ impl Run<'_> {
                     for place in range {
                         match &step.default {
                             Some(_) => {
-                                let originals = originals(&rows, place, total);
-                                let error = |row| (at, row, error.clone());
-                                self.scored.defaulted.extend(originals.map(error));
+                                // One row may stand for all, also for those that have their answer.
+                                let wanted = originals(&rows, place, total)
+                                    .filter(|&row| self.live.find(row).is_some());
+                                let defaulted = wanted.map(|row| Defaulted {
+                                    row,
+                                    step: at,
+                                    error: error.clone(),
+                                });
+                                self.scored.defaulted.extend(defaulted);
                             }
                             None => settled.push((place, Outcome::Failed(error.clone()))),
                         }
