@@ -147,7 +147,11 @@ impl Answer<'_> {
             let Some(looked) = &scored.lookups[at] else {
                 continue;
             };
-            let Some(place) = looked.rows.find(row) else {
+            let Some(place) = looked
+                .rows
+                .find(row)
+                .filter(|_| looked.wanted.find(row).is_some())
+            else {
                 continue;
             };
             if !std::mem::take(&mut first) {

@@ -14,8 +14,10 @@ use crate::store::{AsOf, Read, Status, key, row};
 /// What a look-up found.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
-    /// Of which rows of the request this speaks.
+    /// Of which rows of the request this speaks: one may stand for all that it was looked up for.
     pub rows: Rows,
+    /// The rows it was looked up for.
+    pub wanted: Rows,
     pub statuses: Vec<Status>,
     /// µs; of the row that was found, also where it was too old.
     pub event_times: Vec<Option<i64>>,
@@ -30,6 +32,7 @@ pub(super) struct Arrival {
     /// When it set off.
     pub asked: Instant,
     rows: Rows,
+    wanted: Rows,
     /// Of each row, which of the fetched it is; none where its key is null.
     places: Vec<Option<usize>>,
     fetched: Result<Vec<Option<Vec<u8>>>>,
@@ -55,11 +58,11 @@ impl Run<'_> {
             match there.and_then(|there| outcome.map(|()| there)) {
                 Ok(true) => {}
                 Ok(false) => reading.absent(Status::NotFound, None),
-                Err(error) => return self.fail(at, lookup, rows, error),
+                Err(error) => return self.fail(at, lookup, (rows, self.live.clone()), error),
             }
         }
-        let (block, looked) = reading.finish(rows);
-        self.keep(at, block, looked);
+        let found = reading.finish(rows, self.live.clone());
+        self.keep(at, found);
         Ok(())
     }
 
@@ -91,6 +94,7 @@ impl Run<'_> {
         let until = [own, whole].into_iter().flatten().min();
         let alias = self.plan.steps[at].alias.clone();
         let view = lookup.rows.clone();
+        let wanted = self.live.clone();
         Box::pin(async move {
             let fetch = async {
                 match reads.is_empty() {
@@ -113,6 +117,7 @@ impl Run<'_> {
                 step: at,
                 asked,
                 rows,
+                wanted,
                 places,
                 fetched,
             }
@@ -128,7 +133,7 @@ impl Run<'_> {
         };
         let fetched = match arrival.fetched {
             Ok(fetched) => fetched,
-            Err(error) => return self.fail(at, lookup, arrival.rows, error),
+            Err(error) => return self.fail(at, lookup, (arrival.rows, arrival.wanted), error),
         };
         let mut reading = Reading::new(step, lookup);
         for (place, fetch) in arrival.places.iter().enumerate() {
@@ -141,18 +146,24 @@ impl Run<'_> {
                 None => reading.absent(Status::NotFound, None),
                 Some(found) => {
                     if let Err(error) = reading.found(found, asked) {
-                        return self.fail(at, lookup, arrival.rows, error);
+                        return self.fail(at, lookup, (arrival.rows, arrival.wanted), error);
                     }
                 }
             }
         }
-        let (block, looked) = reading.finish(arrival.rows);
-        self.keep(at, block, looked);
+        let found = reading.finish(arrival.rows, arrival.wanted);
+        self.keep(at, found);
         Ok(())
     }
 
     /// A look-up that failed counts as absent where it may, else as the failure of the answer.
-    fn fail(&mut self, at: usize, lookup: &LookUp, rows: Rows, error: Error) -> Result<()> {
+    fn fail(
+        &mut self,
+        at: usize,
+        lookup: &LookUp,
+        (rows, wanted): (Rows, Rows),
+        error: Error,
+    ) -> Result<()> {
         let status = match error {
             Error::Late { .. } => Status::TimedOut,
             _ => Status::Failed,
@@ -162,8 +173,8 @@ impl Run<'_> {
         for _ in 0..rows.len(self.scored.total) {
             reading.absent(status, None);
         }
-        let (block, looked) = reading.finish(rows);
-        self.keep(at, block, looked);
+        let found = reading.finish(rows, wanted);
+        self.keep(at, found);
         match lookup.may_fail {
             true => {
                 tracing::debug!(service = self.service.name(), lookup = step.alias, %error, "a look-up counts as absent");
@@ -178,7 +189,7 @@ impl Run<'_> {
         }
     }
 
-    fn keep(&mut self, at: usize, block: Block, looked: Looked) {
+    fn keep(&mut self, at: usize, (block, looked): (Block, Looked)) {
         self.service.metrics.steps[at].looked(&looked.statuses);
         self.scored.sources[at + 1] = Source {
             block,
@@ -260,9 +271,10 @@ impl<'a> Reading<'a> {
         self.looked.event_times.push(event_time);
     }
 
-    fn finish(self, rows: Rows) -> (Block, Looked) {
+    fn finish(self, rows: Rows, wanted: Rows) -> (Block, Looked) {
         let looked = Looked {
             rows,
+            wanted,
             ..self.looked
         };
         (self.columns.finish(), looked)
