@@ -58,7 +58,7 @@ pub async fn score(
     arrived: Arrived,
     wanted: Wanted,
 ) -> Result<Scored> {
-    let mut run = Run::new(service, request, arrived);
+    let mut run = Run::new(service, request, arrived, wanted);
     let outcome = run.all(wanted).await;
     run.finish(outcome, wanted)
 }
@@ -85,9 +85,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(service: &'a Service, request: Request, arrived: Arrived) -> Run<'a> {
+    fn new(service: &'a Service, request: Request, arrived: Arrived, wanted: Wanted) -> Run<'a> {
         let plan = &service.plan;
-        let mut scored = Scored::new(plan, request.rows);
+        let mut scored = Scored::new(plan, request.rows, wanted);
         let mut begun = vec![false; plan.steps.len()];
         for (at, source, looked) in request.found {
             begun[at] = true;

@@ -13,7 +13,7 @@ use crate::join::join;
 use crate::model::{Matrix, Values};
 use crate::offline::json::write_row;
 use crate::score::{Outcome, Scored};
-use crate::service::{DeclaredAnswer, Output, Place, Service};
+use crate::service::{DeclaredAnswer, Output, Place, Service, Wanted};
 
 /// What is to be told, and to what length.
 pub struct Answer<'a> {
@@ -113,10 +113,11 @@ impl Answer<'_> {
             }
         }
         let answered = matches!(outcome, Outcome::Answered);
-        let declared = scored.declared(plan, row);
-        // What was asked for may be the features alone; then neither model nor score has run.
+        // Of features nothing is scored or declared.
+        let is_score = scored.wanted == Wanted::Score;
+        let declared = scored.declared(plan, row).filter(|_| is_score);
         let scores = !scored.outputs.is_empty() || declared.is_some() || plan.model.is_none();
-        if plan.score.is_some() && scores {
+        if plan.score.is_some() && is_score && scores {
             out.extend_from_slice(b"\"score\":");
             write_number(out, scored.score(plan, row));
             out.push(b',');
@@ -130,7 +131,7 @@ impl Answer<'_> {
             }
             out.push(b',');
         }
-        if let Some(output) = &plan.output {
+        if let Some(output) = plan.output.as_ref().filter(|_| is_score) {
             self.write_output(row, output, declared, out);
         }
         if self.features {
@@ -192,7 +193,7 @@ impl Answer<'_> {
         ) {
             (Some(block), _) => block,
             (None, Some(block)) => block,
-            // Features were asked for, or the row has an error.
+            // The row has an error.
             (None, None) => return,
         };
         out.extend_from_slice(b"\"output\":");

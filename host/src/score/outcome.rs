@@ -8,10 +8,12 @@ use crate::block::{Block, Source};
 use crate::error::{Error, TransformName};
 use crate::metrics::ServiceMetrics;
 use crate::model::Matrix;
-use crate::service::{DeclaredAnswer, Plan, Score};
+use crate::service::{DeclaredAnswer, Plan, Score, Wanted};
 
 /// What an answer is made of, and what the log keeps.
 pub struct Scored {
+    /// What was asked for.
+    pub wanted: Wanted,
     /// How many rows the request has.
     pub total: usize,
     /// The request, then the columns of each step; of a step that did not run, no rows.
@@ -61,12 +63,13 @@ pub struct Refusal {
 }
 
 impl Scored {
-    pub(super) fn new(plan: &Plan, request: Block) -> Scored {
+    pub(super) fn new(plan: &Plan, request: Block, wanted: Wanted) -> Scored {
         let (total, steps) = (request.rows(), plan.steps.len());
         let mut sources = Vec::with_capacity(steps + 1);
         sources.push(Source::all(request));
         sources.resize_with(steps + 1, Source::default);
         Scored {
+            wanted,
             total,
             sources,
             lookups: vec![None; steps],
