@@ -44,6 +44,14 @@ impl View {
         if let Err(reason) = check_name(&self.name).and_then(|()| named::check(&self.columns)) {
             return Some(reason);
         }
+        let mut fields = self.columns.fields().iter();
+        if let Some(field) = fields.find(|field| field.default.is_some()) {
+            return Some(format!(
+                "column \"{}\" has a default, which only a request's fields have; what stands in for a row that is not \
+                 there is said where it is looked up: [lookup.default]",
+                field.name
+            ));
+        }
         if self.key.is_empty() {
             return Some("it has no key".to_owned());
         }

@@ -109,7 +109,15 @@ pub(super) fn decoded(
         rows: app.config.server.row_limit,
         ..service.plan.limits()
     };
-    request::decode(&service.plan.request, body, limits)
+    let request = request::decode(&service.plan.request, body, limits)?;
+    if request.wishes.top_k.is_some() && (wanted != Wanted::Score || service.plan.score.is_none()) {
+        let reason = match wanted {
+            Wanted::Score => "the service has no score to order rows by",
+            _ => "features have no order; ask for the /score",
+        };
+        return Err(Error::invalid("top_k", reason));
+    }
+    Ok(request)
 }
 
 pub(super) fn answerable(service: &Service, wanted: Wanted) -> Result<()> {

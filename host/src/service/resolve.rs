@@ -17,6 +17,7 @@ use crate::error::{Error, Result, listed};
 use crate::model::LoadedModel;
 use crate::request::Declared;
 use crate::schema::{DataType, Field, Scalar, Schema, Slot};
+use crate::span::Span;
 use crate::store::ViewRows;
 use crate::transform::Transform;
 use crate::view::View;
@@ -38,6 +39,7 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
         reason,
     };
     check_names(&definition).map_err(refuse)?;
+    check_budgets(&definition).map_err(refuse)?;
     let request = definition.request.clone();
     let event_time = definition
         .event_time
@@ -253,6 +255,9 @@ fn declared_answer(
     output: Option<&Output>,
 ) -> Result<DeclaredAnswer, String> {
     match (given.score, scores) {
+        (Some(score), true) if !score.is_finite() => {
+            return Err(format!("its score is {score}, which JSON cannot say"));
+        }
         (None, true) => return Err("give its score: score = 0.0".to_owned()),
         (Some(_), false) => return Err("it gives a score, but the service has none".to_owned()),
         _ => {}
@@ -279,6 +284,22 @@ fn declared_answer(
         score: given.score,
         output,
     })
+}
+
+/// Budgets in which nothing could be done.
+fn check_budgets(definition: &Definition) -> Result<(), String> {
+    let is_none = |span: Option<Span>| span.is_some_and(|span| span.0.is_zero());
+    if is_none(definition.deadline) {
+        return Err("its deadline is 0ms: nothing could be answered".to_owned());
+    }
+    let mut lookups = definition.lookups.iter();
+    match lookups.find(|lookup| is_none(lookup.timeout)) {
+        Some(lookup) => Err(format!(
+            "look-up \"{}\": its timeout is 0ms: nothing could be found",
+            lookup.alias.as_deref().unwrap_or(&lookup.view)
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_names(definition: &Definition) -> Result<(), String> {
