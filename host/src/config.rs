@@ -70,8 +70,8 @@ pub struct Access {
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     pub kind: StoreKind,
-    /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; 0 reads on the
-    /// request's own thread, which is faster where the disk is.
+    /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; a look-up that
+    /// finds all of them busy waits its turn. 0 reads on the request's own thread, which is faster where the disk is.
     pub read_threads: usize,
     /// How long the rows of a view are kept behind the newest, such as "90d", for training sets and audits; absent: for ever.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -43,7 +43,8 @@ impl Serve {
         let app = Arc::new(App::open(config)?);
         let address = app.config.server.listen;
         app.access.may_listen(&app.config, address)?;
-        runtime(&app.config)?.block_on(async {
+        let runtime = runtime(&app.config)?;
+        let outcome = runtime.block_on(async {
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("cannot listen on {address}"))?;
@@ -72,7 +73,10 @@ impl Serve {
             .await?;
             tracing::info!("stopped");
             Ok(())
-        })
+        });
+        // A read that hangs keeps its thread for ever, but not the program.
+        runtime.shutdown_background();
+        outcome
     }
 }
 
