@@ -122,7 +122,9 @@ impl Answer<'_> {
             write_number(out, scored.score(plan, row));
             out.push(b',');
         }
-        if let (Some(planned), false) = (&plan.model, scored.outputs.is_empty()) {
+        // An answer that was declared says nothing of the model, whether or not it ran for other rows.
+        let ran = !scored.outputs.is_empty() && declared.is_none();
+        if let (Some(planned), true) = (&plan.model, ran) {
             out.extend_from_slice(b"\"outputs\":");
             let tensors = planned.model.engine.outputs();
             match scored.vector.rows.find(row).filter(|_| answered) {
