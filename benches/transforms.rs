@@ -3,8 +3,6 @@
 //! CPU time of this thread, the median of several rounds, so that neighbours on the machine count little.
 
 use std::hint::black_box;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
@@ -13,6 +11,9 @@ use tidemill::request::decode_row;
 use tidemill::transform::{Engine, Limits, Transform};
 use tidemill_sdk::__private::bindings::tidemill::transform::types::Block as NativeBlock;
 use tidemill_sdk::Transform as Native;
+
+#[path = "components.rs"]
+mod components;
 
 /// A plugin: its name, a typical row, and the same code compiled natively.
 struct Subject {
@@ -59,7 +60,6 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let engine = Engine::new(Limits::default(), None).expect("an engine");
     println!("CPU time a row; × is the ratio to native\n");
     println!(
@@ -67,7 +67,7 @@ fn main() {
         "transform", "rows", "native", "Wasm, warm", "Wasm, fresh"
     );
     for subject in SUBJECTS {
-        let component = build(&root, subject.name);
+        let component = components::build(subject.name);
         let transform = engine.load(&component).expect("a transform");
         for count in [1, 100, 10_000] {
             measure(&subject, &transform, count);
@@ -141,31 +141,4 @@ fn native_block(block: Block) -> NativeBlock {
         list_offsets: parts.list_offsets,
         validity: parts.validity,
     }
-}
-
-fn build(root: &Path, name: &str) -> Vec<u8> {
-    let target = root.join("target/tidemill");
-    let status = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "tidemill",
-            "--",
-            "transform",
-            "build",
-        ])
-        .arg(root.join("plugins").join(name))
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(root)
-        .output()
-        .expect("cargo");
-    assert!(
-        status.status.success(),
-        "{}",
-        String::from_utf8_lossy(&status.stderr)
-    );
-    std::fs::read(target.join("components").join(format!("{name}.wasm"))).expect("a component")
 }

@@ -9,6 +9,7 @@ mod cards;
 mod command_line;
 mod crash;
 mod flights;
+mod graph;
 mod jobs;
 mod models;
 mod registry;

@@ -2,6 +2,7 @@
 
 mod components;
 mod server;
+mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 pub use components::{good, guest, plugin};
 pub use server::{Answer, Server, cards, flights, guests, register_flights};
+pub use store::{Watched, Way};
 
 /// A file of the checkout.
 pub fn file(path: &str) -> PathBuf {

@@ -147,6 +147,7 @@ fn again(service: &Service, logged: &RecordBatch, scored: bool, report: &mut Rep
                 let times = times.as_primitive::<TimestampMicrosecondType>();
                 let looked = Looked {
                     rows: crate::block::Rows::All,
+                    wanted: crate::block::Rows::All,
                     statuses,
                     event_times: times.iter().collect(),
                 };
@@ -155,6 +156,7 @@ fn again(service: &Service, logged: &RecordBatch, scored: bool, report: &mut Rep
             None => {
                 let looked = Looked {
                     rows: crate::block::Rows::All,
+                    wanted: crate::block::Rows::All,
                     statuses: vec![Status::NotFound; rows],
                     event_times: vec![None; rows],
                 };

@@ -5,6 +5,8 @@
 
 mod declared;
 mod lines;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 mod value;
 
@@ -84,14 +86,15 @@ pub fn decode(schema: &Schema, body: &[u8], limits: Limits<'_>) -> Result<Reques
     }
 }
 
-/// Reads one row of values by name.
+/// Reads one row of values by name; `path` says where it stands.
 fn decode_declared(
     schema: &Schema,
     values: &serde_json::Map<String, serde_json::Value>,
+    path: &str,
 ) -> Result<Block> {
     let json = serde_json::to_vec(values).map_err(|error| Error::Internal(error.to_string()))?;
     let mut rows = RowsBuilder::new(schema);
-    append_row(schema, &json, "default", &mut rows)?;
+    append_row(schema, &json, path, &mut rows)?;
     Ok(rows.finish())
 }
 

@@ -8,6 +8,8 @@
 mod lookup;
 mod outcome;
 mod record;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 use std::sync::Arc;

@@ -5,6 +5,10 @@ mod output;
 mod plan;
 mod ready;
 mod resolve;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
 
 pub use output::{DeclaredAnswer, Output, OutputDefinition, OutputField};
 pub use plan::{Gate, LookUp, Place, Plan, PlannedModel, Score, Step, StepKind, Vector, Wanted};

@@ -289,6 +289,11 @@ mod tests {
             ),
             ("key = \"origin\"", "key = []", "it has no key"),
             (
+                "station = \"i64\"",
+                "station = { type = \"i64\", default = 3 }",
+                "column \"station\" has a default, which only a request's fields have",
+            ),
+            (
                 "= \"time_hour\"",
                 "= \"hour\"",
                 "its event time \"hour\" is no column",

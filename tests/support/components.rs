@@ -16,6 +16,7 @@ pub fn plugin(name: &str) -> Vec<u8> {
             "local-calendar",
             "weather-risk",
             "card-payment",
+            "delay-notice",
         ];
         plugins.map(|name| build(&format!("plugins/{name}"), &[]))[0].clone()
     });

@@ -36,13 +36,14 @@ pub struct Demo {
     connections: usize,
 }
 
-/// The transforms of the two services.
-const PLUGINS: [&str; 5] = [
+/// The transforms of the services.
+const PLUGINS: [&str; 6] = [
     "departure-delay",
     "great-circle",
     "local-calendar",
     "weather-risk",
     "card-payment",
+    "delay-notice",
 ];
 
 /// How often the flights are posted again to measure speed.
@@ -118,7 +119,11 @@ impl Demo {
             None,
         )?;
         println!("  model flight-delay@{}", shown["version"]);
-        for file in ["flights/flight-delay.toml", "cards/card-features.toml"] {
+        for file in [
+            "flights/flight-delay.toml",
+            "flights/flight-notice.toml",
+            "cards/card-features.toml",
+        ] {
             let text = std::fs::read(data.join(file))?;
             let shown = client.post("/v1/services", "application/toml", &text)?;
             println!(

@@ -16,15 +16,32 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Reads `values`, each by the name of a column of `schema`; a mistake is a sentence.
+    /// Reads defaults, each by the name of a column of `schema`; a mistake is a sentence.
     pub fn read(schema: &Schema, values: &Map<String, Value>) -> Result<Declared, String> {
+        Declared::read_at("default", schema, values, |name| {
+            let known = listed("column", &schema.names());
+            format!("there is no column \"{name}\" to give a default; {known}")
+        })
+    }
+
+    /// As [`Declared::read`], of the output fields of an answer.
+    pub fn output(schema: &Schema, values: &Map<String, Value>) -> Result<Declared, String> {
+        Declared::read_at("output", schema, values, |name| {
+            let known = listed("output field", &schema.names());
+            format!("there is no output field \"{name}\"; {known}")
+        })
+    }
+
+    fn read_at(
+        path: &str,
+        schema: &Schema,
+        values: &Map<String, Value>,
+        unknown: impl Fn(&str) -> String,
+    ) -> Result<Declared, String> {
         let mut places = Vec::with_capacity(values.len());
         for name in values.keys() {
             let Some(at) = schema.position(name) else {
-                let known = listed("column", &schema.names());
-                return Err(format!(
-                    "there is no column \"{name}\" to give a default; {known}"
-                ));
+                return Err(unknown(name));
             };
             places.push(at);
         }
@@ -34,7 +51,8 @@ impl Declared {
             ..schema.field(at).clone()
         };
         let part = Schema::new(places.iter().map(never_null).collect());
-        let given = super::decode_declared(&part, values).map_err(|error| error.to_string())?;
+        let given =
+            super::decode_declared(&part, values, path).map_err(|error| error.to_string())?;
 
         let mut row = RowsBuilder::new(schema);
         row.begin_row();

@@ -266,7 +266,7 @@ fn declared_answer(
         None if given.output.is_empty() => None,
         None => return Err("it gives output, but the service has no [output.fields]".to_owned()),
         Some(output) => {
-            let declared = Declared::read(&output.schema, &given.output)?;
+            let declared = Declared::output(&output.schema, &given.output)?;
             let fields = output.schema.fields().iter().zip(&declared.covered);
             if let Some((field, _)) = fields
                 .into_iter()

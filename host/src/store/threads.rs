@@ -220,6 +220,10 @@ mod tests {
         fn count(&self) -> Result<u64> {
             self.inner.count()
         }
+
+        fn clear(&self) -> Result<()> {
+            self.inner.clear()
+        }
     }
 
     impl OnlineStore for Gated {
