@@ -45,7 +45,11 @@ fn main() {
         "application/wasm",
         &components::build("card-payment"),
     );
-    post("/v1/views", "application/toml", &file("demo/cards/customer.toml"));
+    post(
+        "/v1/views",
+        "application/toml",
+        &file("demo/cards/customer.toml"),
+    );
     post(
         "/v1/views/customer/rows",
         "application/x-ndjson",
@@ -81,7 +85,9 @@ fn main() {
         answer.body_mut().read_to_vec().expect("a body").len()
     };
     let apart = cost(3, || single.iter().map(|body| ask(body)).sum());
-    println!("CPU time of the server for {CANDIDATES} payments of one customer; × is the ratio to the first\n");
+    println!(
+        "CPU time of the server for {CANDIDATES} payments of one customer; × is the ratio to the first\n"
+    );
     for (what, time) in [
         ("200 requests of a row", apart),
         ("one request, 200 rows", cost(100, || ask(&whole))),

@@ -512,3 +512,45 @@ fn rows_that_trap_are_told_apart_and_may_have_defaults() {
     );
     assert_eq!(results[2], json!({ "score": 1.1, "lookups": {} }));
 }
+
+/// What the README shows of the service is in its file, section by section, line by line.
+#[test]
+fn the_readme_shows_the_service_as_it_is() {
+    let readme = text("README.md");
+    let (_, section) = readme
+        .split_once("## A service in full")
+        .expect("the section");
+    let (_, block) = section.split_once("```toml\n").expect("a service");
+    let (block, _) = block.split_once("```").expect("its end");
+    let file = text("demo/flights/flight-notice.toml");
+    let sections: Vec<Vec<&str>> = file
+        .split("\n\n")
+        .map(|part| part.lines().collect())
+        .collect();
+    for shown in block.trim_end().split("\n\n") {
+        let lines: Vec<&str> = shown.lines().collect();
+        let is_it = |section: &&Vec<&str>| lines.iter().all(|line| section.contains(line));
+        assert!(sections.iter().any(|section| is_it(&section)), "{shown}");
+    }
+    // And it is one that can be registered.
+    let shown: toml::Table = toml::from_str(block).expect("TOML");
+    assert_eq!(shown["name"].as_str(), Some("flight-notice"));
+}
+
+#[test]
+fn the_readmes_request_is_answered() {
+    let (_, server) = notices();
+    let readme = text("README.md");
+    let (_, request) = readme
+        .split_once("/v1/services/flight-notice/score -d '")
+        .expect("the request");
+    let (body, _) = request.split_once("'\n").expect("its end");
+    let answer = server.post("/v1/services/flight-notice/score", body);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json["results"].as_array().map(Vec::len), Some(1));
+    assert!(
+        answer.json["timings"]["steps_us"]["model"].is_u64(),
+        "{}",
+        answer.text
+    );
+}
