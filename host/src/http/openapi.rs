@@ -4,6 +4,7 @@
 //! its form has: `x-problems`, which [`problems`] turns into answers. The list below is the router's; a test compares
 //! them. `host/openapi.json` is the document as it stands; a test compares that as well.
 
+mod access;
 mod kinds;
 mod problems;
 mod scoring;
@@ -20,6 +21,7 @@ use super::{
     aliases, audit, health, jobs, lifecycle, lineage, models, score, services, tokens, training,
     training_sets, transforms, views,
 };
+use access::Tokens;
 use kinds::EveryKind;
 pub(super) use problems::AnyProblem;
 use problems::Problems;
@@ -82,7 +84,7 @@ pub(super) use scoring::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
         audit::list,
         audit::verify,
     ),
-    modifiers(&EveryKind, &Problems)
+    modifiers(&EveryKind, &Tokens, &Problems)
 )]
 struct Document;
 

@@ -49,6 +49,15 @@ impl Problem {
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        debug_assert!(
+            self.kind
+                .row()
+                .members
+                .iter()
+                .any(|member| member.name == name),
+            "{:?} has no member {name}",
+            self.kind
+        );
         self.members.insert(name.to_owned(), value.into());
         self
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{Discriminator, OneOfBuilder, Schema};
 use utoipa::openapi::{ArrayBuilder, ContentBuilder, Header, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Type,
@@ -52,6 +53,13 @@ impl Modify for Problems {
     }
 }
 
+/// Lists kinds beside those that an operation has listed.
+pub fn add(operation: &mut Operation, kinds: &[Kind]) {
+    let extensions = operation.extensions.get_or_insert_default();
+    let there = extensions.remove(LISTED).unwrap_or_default();
+    extensions.insert(LISTED.to_owned(), json!([there, kinds]));
+}
+
 /// The kinds that stand under `x-problems`, in lists or alone; they are taken from there.
 fn listed(operation: &mut Operation) -> impl Iterator<Item = Kind> + use<> {
     let extensions = operation.extensions.as_mut();
@@ -68,6 +76,7 @@ fn listed(operation: &mut Operation) -> impl Iterator<Item = Kind> + use<> {
     while let Some(value) = open.pop() {
         match value {
             serde_json::Value::Array(more) => open.extend(more),
+            serde_json::Value::Null => {}
             value => names.push(value),
         }
     }
