@@ -13,6 +13,7 @@ mod flights;
 mod graph;
 mod jobs;
 mod models;
+mod openapi;
 mod registry;
 mod rollout;
 mod same;

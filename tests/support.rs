@@ -1,6 +1,7 @@
 //! What the tests stand on: components built once, and a server a test can have to itself or share.
 
 mod components;
+mod conforms;
 mod server;
 mod store;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 pub use components::{good, guest, plugin};
+pub use conforms::document;
 pub use server::{Answer, Server, cards, flights, guests, register_flights};
 pub use store::{Watched, Way};
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result, listed};
 use crate::schema::{DataType, Scalar, Schema, Slot};
 
 /// Another version that answers a share of the entities, as an alias' settings have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
     pub version: u32,

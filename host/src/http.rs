@@ -12,6 +12,8 @@ mod lifecycle;
 mod lineage;
 mod listen;
 mod models;
+pub mod openapi;
+mod path;
 mod problem;
 mod score;
 mod services;
@@ -42,6 +44,7 @@ use crate::registry::Kind;
 use listen::{Peer, Plain, Secure};
 
 use lifecycle::{delete, restore, retire};
+use path::Path;
 pub use problem::Problem;
 
 /// What handlers share.
@@ -130,6 +133,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/tokens/{name}", axum::routing::delete(tokens::revoke))
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
+        .route("/openapi.json", get(openapi::show))
         .route("/v1/services", get(services::list).post(services::register))
         .route("/v1/services/{id}/plan", get(services::plan))
         .route("/v1/services/{id}/bundle", get(services::bundle))

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::block::RowsBuilder;
 use crate::error::{Error, Result, listed};
@@ -12,6 +15,21 @@ use crate::request;
 use crate::schema::{DataType, Scalar};
 use crate::store::{AsOf, OnlineStore, Status, Written, key, put_block, row};
 use crate::view::View;
+
+/// The newest row of a key, and its times; or that there is none.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoredRow {
+    pub view: String,
+    /// `present` or `not_found`.
+    pub status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrived_at: Option<Timestamp>,
+    /// Column by column; null where there is none.
+    #[schema(required)]
+    pub row: Option<Map<String, Value>>,
+}
 
 /// Writes NDJSON, a row a line; empty lines are passed over. All lines are read before the first row is written.
 pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Written> {
@@ -38,7 +56,7 @@ pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Writt
 /// Now, in µs, but later than whatever has come before, also where the clock is set back.
 fn arrival() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
-    let now = jiff::Timestamp::now().as_microsecond();
+    let now = Timestamp::now().as_microsecond();
     let last = LAST.fetch_max(now, Ordering::Relaxed);
     match last < now {
         true => now,
@@ -46,8 +64,12 @@ fn arrival() -> i64 {
     }
 }
 
-/// The newest row of a key given as text, column by column, and its times; or that there is none.
-pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>) -> Result<Value> {
+/// The newest row of a key given as text.
+pub fn get(
+    store: &dyn OnlineStore,
+    view: &View,
+    key: &BTreeMap<String, String>,
+) -> Result<StoredRow> {
     if let Some(name) = key.keys().find(|name| !view.key.contains(name)) {
         return Err(Error::invalid(
             name.clone(),
@@ -55,7 +77,7 @@ pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>)
         ));
     }
     let schema = view.key_schema();
-    let mut object = serde_json::Map::new();
+    let mut object = Map::new();
     for (name, text) in key {
         let field = schema.position(name).map(|at| schema.field(at).data_type);
         let value = match field {
@@ -90,23 +112,23 @@ pub fn get(store: &dyn OnlineStore, view: &View, key: &BTreeMap<String, String>)
             );
         })?;
     let Some(found) = found else {
-        return Ok(json!({ "view": view.name, "status": Status::NotFound, "row": null }));
+        return Ok(StoredRow {
+            view: view.name.clone(),
+            status: Status::NotFound,
+            event_time: None,
+            arrived_at: None,
+            row: None,
+        });
     };
     let (times, block) = found?;
     let mut row = Vec::new();
     write_row(&block, &view.columns, 0, &mut row);
-    let row: Value =
-        serde_json::from_slice(&row).map_err(|error| Error::Internal(error.to_string()))?;
-    let shown = |micros| {
-        jiff::Timestamp::from_microsecond(micros)
-            .map(|time| time.to_string())
-            .ok()
-    };
-    Ok(json!({
-        "view": view.name,
-        "status": Status::Present,
-        "event_time": shown(times.event),
-        "arrived_at": shown(times.arrival),
-        "row": row,
-    }))
+    let row = serde_json::from_slice(&row).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(StoredRow {
+        view: view.name.clone(),
+        status: Status::Present,
+        event_time: Timestamp::from_microsecond(times.event).ok(),
+        arrived_at: Timestamp::from_microsecond(times.arrival).ok(),
+        row: Some(row),
+    })
 }

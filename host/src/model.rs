@@ -17,6 +17,7 @@ pub use manifest::{InputBinding, Manifest};
 pub use matrix::{Matrix, Values};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::block::Block;
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ pub trait Model: Send + Sync {
 }
 
 /// What the model says of one of its inputs or outputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tensor {
     pub name: String,
     #[serde(rename = "type")]
@@ -45,8 +46,9 @@ pub struct Tensor {
     pub columns: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = TensorType)]
 pub enum Kind {
     F32,
     F64,

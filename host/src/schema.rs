@@ -39,7 +39,7 @@ pub enum Pool {
 }
 
 /// One named, typed column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
     pub name: String,
@@ -199,6 +199,19 @@ impl Field {
         }
     }
 }
+
+/// Text, one of the names there are.
+impl utoipa::PartialSchema for DataType {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let one = Scalar::ALL.map(DataType::One).into_iter();
+        let all = one.chain(Scalar::ALL.map(DataType::Many));
+        let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+        text.enum_values(Some(all.map(|data_type| data_type.to_string())))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for DataType {}
 
 impl Schema {
     pub fn new(fields: Vec<Field>) -> Schema {

@@ -19,14 +19,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::span::Span;
 
 /// A service file: TOML on disk, JSON over HTTP.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ServiceDefinition)]
 pub struct Definition {
     pub name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -42,6 +44,7 @@ pub struct Definition {
     #[serde(default)]
     pub unknown_fields: UnknownFields,
     #[serde(with = "crate::schema::named")]
+    #[schema(value_type = BTreeMap<String, crate::schema::named::Written>)]
     pub request: Schema,
     #[serde(default, rename = "lookup", skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<LookUpDefinition>,
@@ -63,7 +66,7 @@ pub struct Definition {
 }
 
 /// A rule that stands before the rest: what it needs runs first, and nothing else does where it is false or null.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateDefinition {
     /// A bool: `rules.eligible`.
@@ -76,7 +79,7 @@ pub struct GateDefinition {
 }
 
 /// An answer that is declared rather than computed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerDefinition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +89,7 @@ pub struct AnswerDefinition {
     pub output: Map<String, Value>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownFields {
     #[default]
@@ -94,13 +97,14 @@ pub enum UnknownFields {
     Ignore,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookUpDefinition {
     /// `name@number`, or `name` for the newest at registration.
     pub view: String,
     /// Where each column of the view's key comes from.
     #[serde(with = "crate::schema::names")]
+    #[schema(value_type = crate::schema::names::Names)]
     pub key: Vec<String>,
     /// The name its columns go by, `name.column`; the view's where absent.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
@@ -119,7 +123,7 @@ pub struct LookUpDefinition {
 }
 
 /// What becomes of a look-up that fails or is late. One whose used columns all have defaults takes them in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// The answer fails, or is the service's fallback.
@@ -135,7 +139,7 @@ impl OnFailure {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransformDefinition {
     /// `name@version`: `great-circle@1` is the newest 1.x at registration, `great-circle` the newest of all.
@@ -153,7 +157,7 @@ pub struct TransformDefinition {
     pub default: Map<String, Value>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelDefinition {
     /// `name@number`, or `name` for the newest at registration.

@@ -25,7 +25,7 @@ use crate::registry::Rollout;
 use crate::service::{Service, Wanted};
 
 /// Another version that runs on a share of the requests, as an alias' settings have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shadow {
     pub version: u32,

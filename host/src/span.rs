@@ -32,6 +32,15 @@ impl fmt::Display for Span {
     }
 }
 
+impl utoipa::PartialSchema for Span {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+        text.pattern(Some("^[0-9]+(ms|s|m|h|d)$")).into()
+    }
+}
+
+impl utoipa::ToSchema for Span {}
+
 impl Serialize for Span {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use self::memory::MemoryStore;
 pub use self::sled::SledStore;
@@ -28,8 +29,9 @@ use crate::error::{Error, Result};
 use crate::view::View;
 
 /// What became of a look-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LookUpStatus)]
 pub enum Status {
     Present,
     /// The key, or a part of it, was null.

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::schema::check_name;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TrainingSetManifest)]
 pub struct Manifest {
     pub name: String,
     /// The service's version whose vectors these are: `flight-delay@2`.
@@ -38,8 +40,9 @@ pub struct Manifest {
 }
 
 /// A version, and the digest of its artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = VersionUsed)]
 pub struct Used {
     /// `name@version`.
     pub id: String,
@@ -48,8 +51,9 @@ pub struct Used {
 }
 
 /// The rows of a view whose event times lie between.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ViewSpan)]
 pub struct Span {
     /// `weather@1`.
     pub view: String,
@@ -61,8 +65,9 @@ pub struct Span {
     pub to: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TrainingSetFile)]
 pub struct File {
     pub path: String,
     /// Of its bytes, lower-case hexadecimal, with or without `sha256:` before it.

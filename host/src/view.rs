@@ -1,17 +1,20 @@
 //! What a feature view is. Where its rows are kept is the store's matter.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result, listed};
 use crate::schema::{DataType, Field, Scalar, Schema, check_name, named};
 
 /// A feature view: named, typed rows, one per entity key, each with an event time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ViewDefinition)]
 pub struct View {
     pub name: String,
     /// The columns that together name an entity. In a file: one name, or a list of them.
     #[serde(with = "crate::schema::names")]
+    #[schema(value_type = crate::schema::names::Names)]
     pub key: Vec<String>,
     /// The timestamp column whose value is the row's event time; without one it is the time of arrival.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -19,6 +22,7 @@ pub struct View {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub doc: String,
     #[serde(with = "named")]
+    #[schema(value_type = std::collections::BTreeMap<String, named::Written>)]
     pub columns: Schema,
 }
 

@@ -13,7 +13,7 @@ use tidemill::config::Config;
 use tidemill::store::OnlineStore;
 use tokio::runtime::Runtime;
 
-use super::{guest, plugin, text};
+use super::{conforms, guest, plugin, text};
 
 pub struct Server {
     url: String,
@@ -117,7 +117,8 @@ impl Server {
         stream.write_all(text.as_bytes()).expect("it is sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
-        Answer::read(&answer)
+        let (method, target) = request.split_once(' ').expect("a method and a path");
+        Answer::read(&answer).checked(method, target)
     }
 
     pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -129,7 +130,7 @@ impl Server {
             .agent
             .post(format!("{}{path}", self.url))
             .content_type(content_type);
-        Answer::of(request.send(body.as_ref()).expect("the server answers"))
+        Answer::of(request.send(body.as_ref()).expect("the server answers")).checked("POST", path)
     }
 
     pub fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -137,12 +138,12 @@ impl Server {
             .agent
             .put(format!("{}{path}", self.url))
             .content_type("application/json");
-        Answer::of(request.send(body.as_ref()).expect("the server answers"))
+        Answer::of(request.send(body.as_ref()).expect("the server answers")).checked("PUT", path)
     }
 
     pub fn delete(&self, path: &str) -> Answer {
         let request = self.agent.delete(format!("{}{path}", self.url));
-        Answer::of(request.call().expect("the server answers"))
+        Answer::of(request.call().expect("the server answers")).checked("DELETE", path)
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -152,6 +153,7 @@ impl Server {
                 .call()
                 .expect("the server answers"),
         )
+        .checked("GET", path)
     }
 
     /// The bytes of an answer.
@@ -217,10 +219,24 @@ impl Server {
                 .send(form)
                 .expect("the server answers"),
         )
+        .checked("POST", path)
     }
 }
 
 impl Answer {
+    /// Itself, if it is what the OpenAPI document says.
+    fn checked(self, method: &str, target: &str) -> Answer {
+        let body = match self.text.starts_with("HTTP/1.1 ") {
+            true => self
+                .text
+                .split_once("\r\n\r\n")
+                .map_or("", |(_, body)| body),
+            false => &self.text,
+        };
+        conforms::check(method, target, self.status, &self.content_type, body);
+        self
+    }
+
     /// An answer as it came, its length given.
     fn read(text: &str) -> Answer {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");

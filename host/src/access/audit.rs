@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use super::{Principal, Role};
 use crate::error::{Error, Result};
@@ -39,10 +40,13 @@ pub const BEGUN: &str = "begun";
 pub const OK: &str = "ok";
 
 /// One act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct Entry {
     /// The token's name, `loopback`, or none where nobody could be told.
+    #[schema(required)]
     pub who: Option<String>,
+    #[schema(required)]
     pub role: Option<Role>,
     /// The peer's address.
     pub from: String,
@@ -51,16 +55,20 @@ pub struct Entry {
     /// What it was done to.
     pub subject: String,
     /// SHA-256 of the artifact, where there is one.
+    #[schema(required)]
     pub digest: Option<String>,
     /// `ok`, `begun`, or the type of the problem that was answered.
     pub outcome: String,
+    #[schema(required)]
     pub detail: Option<String>,
     /// The number of the line that announced it.
+    #[schema(required)]
     pub begun: Option<u64>,
 }
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditLine)]
 pub struct Line {
     /// From 1, without gaps.
     pub seq: u64,
@@ -72,7 +80,8 @@ pub struct Line {
 }
 
 /// The end of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditHead)]
 pub struct Head {
     /// The last line's number; 0 where there is none.
     pub seq: u64,

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::report::Report;
 use crate::error::Result;
@@ -16,7 +17,8 @@ pub use answers::{Difference, Example, Refusals};
 pub use columns::Change;
 
 /// From one version to another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TransformDiff)]
 pub struct Diff {
     /// `name@version` of the one it is compared with.
     pub against: String,

@@ -4,12 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::transform::Transform;
 
 /// What running a transform on rows showed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdmissionReport)]
 pub struct Report {
     #[serde(default)]
     pub verdict: Verdict,
@@ -41,7 +43,7 @@ pub struct Report {
     pub failure: Option<Failure>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     #[default]
@@ -50,7 +52,7 @@ pub enum Verdict {
 }
 
 /// Of numbers, one a row. All zero where no row was run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Spread {
     pub median: u64,
     pub p99: u64,
@@ -58,7 +60,8 @@ pub struct Spread {
 }
 
 /// Why a transform was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdmissionFailure)]
 pub struct Failure {
     /// One word: a fault's (`trap`, `out_of_fuel`, `bad_answer`, …); `state`, `neighbours`, `order`, `rows` or `unknown` for
     /// what its answer hangs on beside the row; `component` where it could not be run at all.

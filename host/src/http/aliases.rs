@@ -2,34 +2,47 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::changes::{Who, change, changed, name, reason};
+use super::changes::{Who, Why, change, changed, name, reason};
+use super::problem::{FINDING, Kind::StoreFailed, WRITING};
 use super::transforms::status;
-use super::{Problem, Shared, blocking, body};
+use super::{Path, Problem, Shared, blocking, body};
 use crate::error::{Error, Result};
 use crate::registry::{AliasChange, AliasSettings, Mover, Registry};
 
 /// An alias, what it stands for, and how it came to.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct AliasShown {
     service: String,
     alias: String,
     /// Null once it is removed.
+    #[schema(required)]
     settings: Option<AliasSettings>,
     /// Oldest first.
     history: Vec<AliasChange>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct AliasList {
     service: String,
     aliases: Vec<AliasShown>,
 }
 
+/// The aliases of a service.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{id}/aliases",
+    operation_id = "list_aliases",
+    tag = "aliases",
+    params(("id" = String, Path, description = "The name of the service.")),
+    responses((status = 200, description = "By name.", body = AliasList)),
+    extensions(("x-problems" = json!([FINDING, StoreFailed]))),
+)]
 pub async fn list(
     State(shared): State<Shared>,
     Path(service): Path<String>,
@@ -43,6 +56,16 @@ pub async fn list(
     Ok(Json(AliasList { service, aliases }))
 }
 
+/// An alias with its history.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{id}/aliases/{alias}",
+    operation_id = "show_alias",
+    tag = "aliases",
+    params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
+    responses((status = 200, description = "The alias.", body = AliasShown)),
+    extensions(("x-problems" = json!([FINDING, StoreFailed]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     Path((service, alias)): Path<(String, String)>,
@@ -52,7 +75,20 @@ pub async fn show(
     Ok(Json(shown(registry, &service, &alias)?))
 }
 
-/// The body is all that the alias is to stand for, `{"version": 3}`, with shadows, a canary and a `"reason"` if you like.
+/// Points an alias at a version.
+///
+/// The body is all that the alias is to stand for, `{"version": 3}`, with shadows, a canary and a `"reason"` if you like. The
+/// next request goes there; those in flight finish on what they began with.
+#[utoipa::path(
+    put,
+    path = "/v1/services/{id}/aliases/{alias}",
+    operation_id = "move_alias",
+    tag = "aliases",
+    params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
+    request_body = AliasMove,
+    responses((status = 201, description = "Moved.", body = AliasShown), (status = 200, description = "It stood there already.", body = AliasShown)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub async fn put(
     State(shared): State<Shared>,
     Path((service, alias)): Path<(String, String)>,
@@ -88,7 +124,19 @@ async fn moved(
     .await
 }
 
-/// The settings as they were before the last change. The body may say why.
+/// Gives an alias the settings it had before its last change.
+///
+/// Twice goes further back, not back and forth. The body may say why.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{id}/aliases/{alias}/rollback",
+    operation_id = "roll_back_alias",
+    tag = "aliases",
+    params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
+    request_body(content = Option<Why>, description = "May say why."),
+    responses((status = 200, description = "Rolled back.", body = AliasShown)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub async fn roll_back(
     State(shared): State<Shared>,
     Path((service, alias)): Path<(String, String)>,
@@ -100,6 +148,19 @@ pub async fn roll_back(
     changed(change, outcome.await)
 }
 
+/// Removes an alias.
+///
+/// The body may say why.
+#[utoipa::path(
+    delete,
+    path = "/v1/services/{id}/aliases/{alias}",
+    operation_id = "remove_alias",
+    tag = "aliases",
+    params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
+    request_body(content = Option<Why>, description = "May say why."),
+    responses((status = 200, description = "Removed; its history stays.", body = AliasShown)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub async fn remove(
     State(shared): State<Shared>,
     Path((service, alias)): Path<(String, String)>,
@@ -142,6 +203,16 @@ fn shown(registry: &Registry, service: &str, alias: &str) -> Result<AliasShown> 
         settings: settings.map(|settings| AliasSettings::clone(settings)),
         history: registry.alias_history(service, alias)?,
     })
+}
+
+/// What an alias is to stand for, and why.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says what `settings` reads")]
+struct AliasMove {
+    #[schema(inline)]
+    #[serde(flatten)]
+    settings: AliasSettings,
+    reason: Option<String>,
 }
 
 /// The settings of a body, and the reason that stands beside them.

@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{Problem, body};
 use crate::access::{Change, Principal};
@@ -54,9 +55,9 @@ pub(super) fn option(
 }
 
 /// A body that may say why.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Why {
+pub(super) struct Why {
     reason: Option<String>,
 }
 

@@ -6,13 +6,29 @@ use axum::response::IntoResponse;
 
 use super::Shared;
 
-/// The process answers.
+/// Whether the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = "health",
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain")),
+)]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Whether services can be asked.
+///
 /// The registry is open and the services that a name or an alias means are planned: the server listens only then. What
 /// is registered and cannot be used is named, a line each; the others are answered all the same.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "health",
+    responses((status = 200, description = "`ready: 3 services`, and a line for each trouble.", body = String, content_type = "text/plain")),
+)]
 pub async fn readyz(State(shared): State<Shared>) -> String {
     let catalog = shared.app.registry.catalog();
     let mut text = format!("ready: {} services\n", catalog.services.len());
@@ -22,6 +38,14 @@ pub async fn readyz(State(shared): State<Shared>) -> String {
     text
 }
 
+/// Metrics for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "health",
+    responses((status = 200, description = "The text format of Prometheus, 0.0.4.", body = String, content_type = "text/plain")),
+)]
 pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let app = &shared.app;
     let [mut written, mut dropped, mut failed] = [0; 3];

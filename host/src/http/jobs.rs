@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Extension, Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,10 +13,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::runtime::Handle;
+use utoipa::ToSchema;
 
+use super::openapi::{AnyProblem, ScoreAnswer};
+use super::problem::Kind::{Internal, NotDone, StoreFailed, TooLarge};
+use super::problem::{FINDING, SCORING, WRITING};
 use super::score::{decoded, guarded};
 use super::stream::target;
-use super::{Problem, Shared, body};
+use super::{Path, Problem, Shared, body};
 use crate::access::{Change, Principal, Role};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -33,33 +38,41 @@ const ASK_AGAIN: u32 = 1;
 const LISTED: usize = 1_000;
 
 /// A job, as its client sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Job {
     id: String,
     state: JobState,
+    #[schema(inline)]
     kind: Kind,
     service: String,
     service_version: u32,
     created_at: Timestamp,
+    #[schema(required)]
     started_at: Option<Timestamp>,
+    #[schema(required)]
     finished_at: Option<Timestamp>,
     attempts: u32,
     result_url: String,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = AnyProblem)]
     problem: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     callback: Option<Callback>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct JobList {
     jobs: Vec<Job>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListOptions {
+    /// At most so many, and never more than 1,000.
     #[serde(default = "usual")]
+    #[param(required = false, default = 100)]
     limit: usize,
 }
 
@@ -173,20 +186,38 @@ async fn accept(shared: &Shared, id: &str, request: Request) -> Result<Response,
     ];
     Ok((StatusCode::ACCEPTED, headers, Json(job)).into_response())
 }
-
-/// The newest first: those of the principal, or all for an admin.
+/// The newest jobs, one's own; an admin's list has everybody's.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs",
+    operation_id = "list_jobs",
+    tag = "jobs",
+    params(ListOptions),
+    responses((status = 200, description = "The newest first.", body = JobList)),
+    extensions(("x-problems" = json!([Internal, StoreFailed]))),
+)]
 pub async fn list(
     State(shared): State<Shared>,
     who: Option<Extension<Principal>>,
-    Query(options): Query<ListOptions>,
+    options: Result<Query<ListOptions>, QueryRejection>,
 ) -> Result<Json<JobList>, Problem> {
+    let Query(options) = options.map_err(|error| Error::invalid("query", error.body_text()))?;
     let limit = options.limit.min(LISTED);
     let found = shared.app.jobs.newest(limit, own_only(who).as_deref())?;
     Ok(Json(JobList {
         jobs: found.into_iter().map(Job::from).collect(),
     }))
 }
-
+/// A job.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    operation_id = "show_job",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses((status = 200, description = "The job.", body = Job)),
+    extensions(("x-problems" = json!([FINDING, StoreFailed]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     who: Option<Extension<Principal>>,
@@ -195,8 +226,18 @@ pub async fn show(
     let record = shared.app.jobs.get(&id, own_only(who).as_deref())?;
     Ok(Json(record.into()))
 }
-
-/// The answer, byte for byte as the request would have got it; of a job that failed, the problem.
+/// The answer of a job, byte for byte as the request would have got it.
+///
+/// Of a job that failed, the problem.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/result",
+    operation_id = "show_job_result",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses((status = 200, description = "The answer.", body = ScoreAnswer)),
+    extensions(("x-problems" = json!([FINDING, NotDone, TooLarge, SCORING]))),
+)]
 pub async fn result(
     State(shared): State<Shared>,
     who: Option<Extension<Principal>>,
@@ -218,8 +259,16 @@ pub async fn result(
         _ => Err(Problem::not_done(&id, record.state, ASK_AGAIN)),
     }
 }
-
-/// Cancels a job that waits; forgets one that is finished. Answers what it was.
+/// Cancels a job that waits; forgets one that is finished.
+#[utoipa::path(
+    delete,
+    path = "/v1/jobs/{id}",
+    operation_id = "remove_job",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The job.")),
+    responses((status = 200, description = "What it was.", body = Job)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub async fn remove(
     State(shared): State<Shared>,
     who: Option<Extension<Principal>>,

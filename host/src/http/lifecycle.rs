@@ -4,28 +4,31 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::routing::{MethodRouter, post};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::changes::{Who, change, changed, name, option, reason};
-use super::{Problem, Shared, blocking};
+use super::changes::{Who, Why, change, changed, name, option, reason};
+use super::problem::{FINDING, Kind::Conflict, WRITING};
+use super::{Path, Problem, Shared, blocking};
 use crate::access::Change;
 use crate::app::App;
 use crate::error::Error;
 use crate::registry::{Item, Kind, Mover, Retirement};
 
 /// A version after it was retired or restored.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Standing {
     kind: Kind,
     id: String,
     /// Null where it is not retired.
+    #[schema(required)]
     retired: Option<Retirement>,
 }
 
 /// A version that is no more.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Deleted {
     kind: Kind,
     id: String,
@@ -34,7 +37,18 @@ pub struct Deleted {
     by: String,
 }
 
-/// `POST /v1/…/{id}/retire`, where the id names one version. The body may say why.
+/// Retires a version of a {kind}.
+///
+/// Those who have it keep it; nothing new gets it. The body may say why.
+#[utoipa::path(
+    post,
+    path = "/v1/{kinds}/{id}/retire",
+    operation_id = "retire_{kind}",
+    params(("id" = String, Path, description = "The version, `name@version`.")),
+    request_body(content = Option<Why>, description = "May say why."),
+    responses((status = 200, description = "Retired.", body = Standing)),
+    extensions(("x-problems" = json!([FINDING, Conflict, WRITING]))),
+)]
 pub fn retire(kind: Kind) -> MethodRouter<Shared> {
     let action = match kind {
         Kind::Transform => "transform.retire",
@@ -50,7 +64,16 @@ pub fn retire(kind: Kind) -> MethodRouter<Shared> {
     standing(kind, action, act)
 }
 
-/// `POST /v1/…/{id}/restore`.
+/// Takes back that a version of a {kind} is retired.
+#[utoipa::path(
+    post,
+    path = "/v1/{kinds}/{id}/restore",
+    operation_id = "restore_{kind}",
+    params(("id" = String, Path, description = "The version, `name@version`.")),
+    request_body(content = Option<Why>, description = "May say why."),
+    responses((status = 200, description = "Not retired.", body = Standing)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub fn restore(kind: Kind) -> MethodRouter<Shared> {
     let action = match kind {
         Kind::Transform => "transform.restore",
@@ -97,8 +120,18 @@ async fn stand(
     .await
 }
 
-/// `DELETE /v1/…/{id}` of a version that nothing refers to; `?rows=true` with the last version of a view its rows too.
-/// Stands beside other methods of the same route.
+/// Deletes a version of a {kind} that nothing refers to.
+///
+/// The body may say why.
+#[utoipa::path(
+    delete,
+    path = "/v1/{kinds}/{id}",
+    operation_id = "delete_{kind}",
+    params(("id" = String, Path, description = "The version, `name@version`."), ("rows" = Option<bool>, Query, description = "With the last version of a view its rows too.")),
+    request_body(content = Option<Why>, description = "May say why."),
+    responses((status = 200, description = "Deleted.", body = Deleted)),
+    extensions(("x-problems" = json!([FINDING, Conflict, WRITING]))),
+)]
 pub fn delete(kind: Kind, others: MethodRouter<Shared>) -> MethodRouter<Shared> {
     let action = match kind {
         Kind::Transform => "transform.delete",

@@ -3,17 +3,28 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::changes::option;
-use super::{Problem, Shared};
+use super::problem::{FINDING, Kind::InvalidRequest};
+use super::services::GraphFormat;
+use super::{Path, Problem, Shared};
 use crate::error::{Error, Result};
 use crate::registry::Kind;
 use crate::registry::lineage::Graph;
 
 /// What a version uses and what uses it.
+#[utoipa::path(
+    get,
+    path = "/v1/lineage/{kind}/{id}",
+    operation_id = "show_lineage",
+    tag = "lineage",
+    params(("kind" = inline(Kind), Path), ("id" = String, Path, description = "A version, as its kind names it."), ("format" = inline(Option<GraphFormat>), Query, description = "JSON without it.")),
+    responses((status = 200, description = "The graph.", content((Graph = "application/json"), (String = "text/plain")))),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     Path((kind, id)): Path<(String, String)>,
@@ -24,7 +35,16 @@ pub async fn show(
     Ok(answer(graph, &query)?)
 }
 
-/// The whole registry.
+/// What uses what in the whole registry.
+#[utoipa::path(
+    get,
+    path = "/v1/lineage",
+    operation_id = "whole_lineage",
+    tag = "lineage",
+    params(("format" = inline(Option<GraphFormat>), Query, description = "JSON without it.")),
+    responses((status = 200, description = "The graph.", content((Graph = "application/json"), (String = "text/plain")))),
+    extensions(("x-problems" = json!([InvalidRequest]))),
+)]
 pub async fn whole(
     State(shared): State<Shared>,
     Query(query): Query<BTreeMap<String, String>>,

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::Problem;
 use crate::app::App;
 
 /// How long a client has to say hello and agree on keys.
@@ -130,11 +131,10 @@ fn handshake(
 
 /// Tells a client that speaks plain HTTP what to do, before any of what it sent is read.
 async fn plain(stream: &mut TcpStream) -> io::Result<()> {
-    const BODY: &str = "{\"type\":\"urn:tidemill:problem:tls-needed\",\"title\":\"This port speaks TLS\",\
-        \"status\":400,\"detail\":\"this port speaks TLS: use https://\"}";
+    let body = Problem::tls_needed().body().to_string();
     let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{BODY}",
-        BODY.len()
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
     );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;

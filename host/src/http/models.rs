@@ -1,24 +1,78 @@
 //! Models: register, list, show.
 
 use axum::Json;
-use axum::extract::{FromRequest, Multipart, Path, Request, State};
+use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::changes::{change, changed};
+use super::problem::{FINDING, Kind::Refused, WRITING};
 use super::transforms::status;
-use super::{Problem, Shared, blocking, body};
+use super::{Path, Problem, Shared, blocking, body};
 use crate::access::Change;
 use crate::error::Error;
-use crate::model::parity::Vectors;
-use crate::model::{self, Manifest};
+use crate::model::parity::{Report, Vectors};
+use crate::model::{self, Facts, Manifest};
 use crate::registry::{Catalog, Item, Kind, ModelEntry, Retirement};
 
-/// The body is the `.onnx` file, which then carries its manifest in its metadata under `tidemill.manifest`; or
-/// `multipart/form-data` with the parts `model`, `manifest` and, if there are test
-/// vectors, `vectors`.
+#[derive(Serialize, ToSchema)]
+pub struct ModelShown {
+    name: String,
+    version: u32,
+    digest: String,
+    registered_at: Timestamp,
+    #[schema(required)]
+    retired: Option<Retirement>,
+    facts: Facts,
+    /// What its test vectors showed, if it came with any.
+    #[schema(required)]
+    parity: Option<Report>,
+    manifest: Manifest,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ModelListed {
+    name: String,
+    version: u32,
+    digest: String,
+    description: String,
+    registered_at: Timestamp,
+    retired: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ModelList {
+    models: Vec<ModelListed>,
+}
+
+/// The parts of a form that registers a model.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says what `parts` reads")]
+struct ModelForm {
+    /// The `.onnx` file.
+    #[schema(value_type = Vec<u8>)]
+    model: Bytes,
+    manifest: Manifest,
+    vectors: Option<Vectors>,
+}
+
+/// Registers a model, or its next version.
+///
+/// The body is `multipart/form-data` with the parts `model`, `manifest` and, if there are test vectors, `vectors`; or the
+/// `.onnx` file alone, which then carries its manifest in its metadata under `tidemill.manifest`.
+#[utoipa::path(
+    post,
+    path = "/v1/models",
+    operation_id = "register_model",
+    tag = "models",
+    request_body(content((ModelForm = "multipart/form-data"), (Vec<u8> = "application/octet-stream"))),
+    responses((status = 201, description = "Registered.", body = ModelShown), (status = 200, description = "It was there already.", body = ModelShown)),
+    extensions(("x-problems" = json!([Refused, WRITING]))),
+)]
 pub async fn register(State(shared): State<Shared>, request: Request) -> Response {
     let mut change = change("model.register", "");
     let outcome = admitted(shared, request, &mut change).await;
@@ -29,7 +83,7 @@ async fn admitted(
     shared: Shared,
     request: Request,
     change: &mut Change,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<ModelShown>), Problem> {
     let limit = shared.app.config.server.upload_limit;
     let (onnx, manifest, vectors) = match body::content_type(request.headers()) {
         "multipart/form-data" => parts(request, limit).await?,
@@ -52,27 +106,44 @@ async fn admitted(
     Ok((status(outcome), Json(shown(&catalog, &entry))))
 }
 
-pub async fn list(State(shared): State<Shared>) -> Json<Value> {
+/// All models.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    operation_id = "list_models",
+    tag = "models",
+    responses((status = 200, description = "By name and number.", body = ModelList)),
+)]
+pub async fn list(State(shared): State<Shared>) -> Json<ModelList> {
     let catalog = shared.app.registry.catalog();
     let all = catalog.models.values().flat_map(|all| all.values());
-    let all = all.map(|entry| {
-        json!({
-            "name": entry.record.manifest.name,
-            "version": entry.record.number,
-            "digest": format!("sha256:{}", entry.record.digest),
-            "description": entry.record.manifest.description,
-            "registered_at": entry.record.registered_at.to_string(),
-            "retired": retirement(&catalog, entry).is_some(),
-        })
+    let models = all.map(|entry| ModelListed {
+        name: entry.record.manifest.name.clone(),
+        version: entry.record.number,
+        digest: format!("sha256:{}", entry.record.digest),
+        description: entry.record.manifest.description.clone(),
+        registered_at: entry.record.registered_at,
+        retired: retirement(&catalog, entry).is_some(),
     });
-    Json(json!({ "models": all.collect::<Vec<_>>() }))
+    Json(ModelList {
+        models: models.collect(),
+    })
 }
 
-/// `name@number` or `name`.
+/// A version of a model.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}",
+    operation_id = "show_model",
+    tag = "models",
+    params(("id" = String, Path, description = "`name@number`, or `name` for the newest.")),
+    responses((status = 200, description = "The version.", body = ModelShown)),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<ModelShown>, Problem> {
     let catalog = shared.app.registry.catalog();
     Ok(Json(shown(&catalog, catalog.model_by_id(&id)?)))
 }
@@ -137,15 +208,16 @@ fn retirement(catalog: &Catalog, entry: &ModelEntry) -> Option<Retirement> {
     ))
 }
 
-fn shown(catalog: &Catalog, entry: &ModelEntry) -> Value {
-    json!({
-        "name": entry.record.manifest.name,
-        "version": entry.record.number,
-        "digest": format!("sha256:{}", entry.record.digest),
-        "registered_at": entry.record.registered_at.to_string(),
-        "retired": retirement(catalog, entry),
-        "facts": entry.record.facts,
-        "parity": entry.record.parity,
-        "manifest": entry.record.manifest,
-    })
+fn shown(catalog: &Catalog, entry: &ModelEntry) -> ModelShown {
+    let record = &entry.record;
+    ModelShown {
+        name: record.manifest.name.clone(),
+        version: record.number,
+        digest: format!("sha256:{}", record.digest),
+        registered_at: record.registered_at,
+        retired: retirement(catalog, entry),
+        facts: record.facts.clone(),
+        parity: record.parity.clone(),
+        manifest: record.manifest.clone(),
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,7 +14,10 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::answer::{Answer, Timings};
-use super::{Problem, Shared, body};
+use super::jobs::Job;
+use super::openapi::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
+use super::problem::{FINDING, Kind::JobsFull, SCORING};
+use super::{Path, Problem, Shared, body};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::log::Role;
@@ -25,10 +28,64 @@ use crate::score::{Arrived, score as run};
 use crate::service::{Service, Wanted};
 use crate::shadow::Answered;
 
+/// Scores rows.
+///
+/// Where a request of one row fails, the answer is a problem; of several rows, the results of those that fail hold one.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{id}/score",
+    operation_id = "score",
+    tag = "scoring",
+    params(("id" = String, Path, description = "`name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest."),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: the request is accepted with 202 and answered later, under `/v1/jobs`."),
+        ("Tidemill-Callback" = Option<String>, Header, description = "With `Prefer: respond-async`: the URL to which the answer is sent."),
+        ("features" = Option<bool>, Query, description = "For NDJSON: the features in each result.")),
+    request_body(content((ScoreRequest = "application/json"), (StreamRow = "application/x-ndjson"))),
+    responses(
+        (
+            status = 200,
+            description = "One result a row, in order; with `top_k` the best, best first. For NDJSON one line a row.",
+            content((ScoreAnswer = "application/json"), (StreamLine = "application/x-ndjson"))
+        ),
+        (
+            status = 202,
+            description = "Accepted, to be answered later.",
+            body = Job,
+            headers(("Location" = String), ("Retry-After" = u32), ("Preference-Applied" = String))
+        ),
+    ),
+    extensions(("x-problems" = json!([FINDING, SCORING, JobsFull]))),
+)]
 pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: Body) -> Response {
     respond(shared, id, Wanted::Score, body).await
 }
 
+/// Computes the features of rows, without the model.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{id}/features",
+    operation_id = "features",
+    tag = "scoring",
+    params(("id" = String, Path, description = "`name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest."),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: the request is accepted with 202 and answered later, under `/v1/jobs`."),
+        ("Tidemill-Callback" = Option<String>, Header, description = "With `Prefer: respond-async`: the URL to which the answer is sent."),
+        ("features" = Option<bool>, Query, description = "For NDJSON: the features in each result.")),
+    request_body(content((ScoreRequest = "application/json"), (StreamRow = "application/x-ndjson"))),
+    responses(
+        (
+            status = 200,
+            description = "One result a row, in order; with `top_k` the best, best first. For NDJSON one line a row.",
+            content((ScoreAnswer = "application/json"), (StreamLine = "application/x-ndjson"))
+        ),
+        (
+            status = 202,
+            description = "Accepted, to be answered later.",
+            body = Job,
+            headers(("Location" = String), ("Retry-After" = u32), ("Preference-Applied" = String))
+        ),
+    ),
+    extensions(("x-problems" = json!([FINDING, SCORING, JobsFull]))),
+)]
 pub async fn features(
     State(shared): State<Shared>,
     Path(id): Path<String>,

@@ -5,56 +5,76 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::changes::{change, changed};
+use super::problem::Kind::{Refused, UnsupportedMediaType};
+use super::problem::{FINDING, WRITING};
 use super::transforms::status;
-use super::{Problem, Shared, blocking, body};
+use super::{Path, Problem, Shared, blocking, body};
 use crate::access::Change;
 use crate::error::{Error, Result};
 use crate::model::Tensor;
 use crate::registry::{Catalog, Item, Kind, Retirement};
-use crate::schema::Schema;
+use crate::schema::{Field, Schema};
 use crate::service::graph::Graph;
 use crate::service::{Definition, Pins, Service};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ServiceShown {
     name: String,
     version: u32,
     registered_at: String,
     /// That point at this version.
     aliases: Vec<String>,
+    #[schema(required)]
     retired: Option<Retirement>,
     pins: Pins,
+    #[schema(value_type = Vec<Field>)]
     features: Schema,
     /// The fields of `[output]`.
+    #[schema(required, value_type = Option<Vec<Field>>)]
     output: Option<Schema>,
+    /// Of its model.
+    #[schema(required)]
     outputs: Option<Vec<Tensor>>,
     definition: Definition,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ServiceListed {
     name: String,
     /// How many there are.
     versions: usize,
     /// What the bare name means.
+    #[schema(required)]
     version: Option<u32>,
     /// Where each alias points.
     aliases: BTreeMap<String, u32>,
     doc: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ServiceList {
     services: Vec<ServiceListed>,
 }
 
+/// Registers a service, or its next version.
+///
 /// The body is a service file: TOML, or the same as JSON.
+#[utoipa::path(
+    post,
+    path = "/v1/services",
+    operation_id = "register_service",
+    tag = "services",
+    request_body(content((String = "application/toml"), (Definition = "application/json"))),
+    responses((status = 201, description = "Registered.", body = ServiceShown), (status = 200, description = "It was there already.", body = ServiceShown)),
+    extensions(("x-problems" = json!([Refused, UnsupportedMediaType, WRITING]))),
+)]
 pub async fn register(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
     let mut change = change("service.register", "");
     let outcome = admitted(shared, headers, body, &mut change).await;
@@ -94,6 +114,14 @@ async fn admitted(
     Ok((status(outcome), Json(shown(&catalog, &service))))
 }
 
+/// All services.
+#[utoipa::path(
+    get,
+    path = "/v1/services",
+    operation_id = "list_services",
+    tag = "services",
+    responses((status = 200, description = "By name.", body = ServiceList)),
+)]
 pub async fn list(State(shared): State<Shared>) -> Json<ServiceList> {
     let catalog = shared.app.registry.catalog();
     let all = catalog.services.iter().map(|(name, versions)| {
@@ -113,7 +141,16 @@ pub async fn list(State(shared): State<Shared>) -> Json<ServiceList> {
     })
 }
 
-/// `name`, `name@3` or `name@alias`.
+/// A version of a service.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{id}",
+    operation_id = "show_service",
+    tag = "services",
+    params(("id" = String, Path, description = "`name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest.")),
+    responses((status = 200, description = "The version.", body = ServiceShown)),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -127,16 +164,19 @@ pub async fn show(
     Ok(Json(shown.await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PlanQuery {
     #[serde(default)]
-    format: PlanFormat,
+    #[param(inline)]
+    format: GraphFormat,
 }
 
-#[derive(Default, Deserialize)]
+/// How a graph is told: as JSON, as indented text, as a Mermaid diagram.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum PlanFormat {
+pub enum GraphFormat {
     #[default]
     Json,
     Text,
@@ -144,6 +184,15 @@ enum PlanFormat {
 }
 
 /// The steps of a service, their stages and its longest chain.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{id}/plan",
+    operation_id = "show_service_plan",
+    tag = "services",
+    params(("id" = String, Path, description = "`name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest."), PlanQuery),
+    responses((status = 200, description = "The plan.", content((Graph = "application/json"), (String = "text/plain")))),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn plan(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -158,9 +207,9 @@ pub async fn plan(
     let catalog = shared.app.registry.catalog();
     let graph = Graph::of(&catalog.service_by_id(&id)?.plan);
     Ok(match query.format {
-        PlanFormat::Json => Json(graph).into_response(),
-        PlanFormat::Text => graph.to_text().into_response(),
-        PlanFormat::Mermaid => graph.to_mermaid().into_response(),
+        GraphFormat::Json => Json(graph).into_response(),
+        GraphFormat::Text => graph.to_text().into_response(),
+        GraphFormat::Mermaid => graph.to_mermaid().into_response(),
     })
 }
 
@@ -181,7 +230,18 @@ fn shown(catalog: &Catalog, service: &Service) -> ServiceShown {
     }
 }
 
-/// The service with all that it is made of, as a tar.
+/// A service with all that it is made of, as a tar.
+///
+/// `tidemill replay` runs logged answers again from it.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{id}/bundle",
+    operation_id = "export_service",
+    tag = "services",
+    params(("id" = String, Path, description = "`name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest.")),
+    responses((status = 200, description = "A tar.", body = Vec<u8>, content_type = "application/x-tar")),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn bundle(
     State(shared): State<Shared>,
     Path(id): Path<String>,

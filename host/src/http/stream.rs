@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use self::chunk::Scoring;
 use self::lines::Lines;
 use super::score::answerable;
-use super::{Problem, Shared, body};
+use super::{Path, Problem, Shared, body};
 use crate::error::{Error, Result};
 use crate::metrics::InFlight;
 use crate::service::{Service, Wanted};

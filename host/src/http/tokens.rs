@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Problem, Shared, body};
+use super::problem::{FINDING, Kind::Conflict, WRITING};
+use super::{Path, Problem, Shared, body};
 use crate::access::tokens::{State as TokenState, Token};
 use crate::access::{Change, Detail, Principal, Role};
 use crate::error::Error;
 use crate::span::Span;
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TokenWanted)]
 struct Wanted {
     name: String,
     role: Role,
@@ -28,31 +31,45 @@ struct Wanted {
 }
 
 /// What may be known of a token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenShown)]
 pub struct Shown {
     name: String,
     role: Role,
+    #[schema(inline)]
     state: TokenState,
     created_at: Timestamp,
     created_by: String,
+    #[schema(required)]
     expires_at: Option<Timestamp>,
+    #[schema(required)]
     revoked_at: Option<Timestamp>,
 }
 
 /// A new token, with the text nobody is told again.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenMade)]
 pub struct Made {
     token: String,
     #[serde(flatten)]
     shown: Shown,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenList)]
 pub struct All {
     tokens: Vec<Shown>,
 }
-
-/// The body is JSON: `{"name": "ci", "role": "author", "expires_in": "90d"}`.
+/// Makes a token.
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    operation_id = "create_token",
+    tag = "tokens",
+    request_body = Wanted,
+    responses((status = 201, description = "The token, told this once.", body = Made)),
+    extensions(("x-problems" = json!([Conflict, WRITING]))),
+)]
 pub async fn create(
     State(shared): State<Shared>,
     principal: Option<Extension<Principal>>,
@@ -93,15 +110,32 @@ pub async fn create(
     )
         .into_response())
 }
-
+/// All tokens, without their texts.
+#[utoipa::path(
+    get,
+    path = "/v1/tokens",
+    operation_id = "list_tokens",
+    tag = "tokens",
+    responses((status = 200, description = "By name.", body = All)),
+)]
 pub async fn list(State(shared): State<Shared>) -> Json<All> {
     let all = shared.app.access.tokens.list();
     Json(All {
         tokens: all.iter().map(shown).collect(),
     })
 }
-
-/// From now on the token is refused.
+/// Revokes a token.
+///
+/// From now on it is refused.
+#[utoipa::path(
+    delete,
+    path = "/v1/tokens/{name}",
+    operation_id = "revoke_token",
+    tag = "tokens",
+    params(("name" = String, Path, description = "The token's name.")),
+    responses((status = 200, description = "Revoked.", body = Shown)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub async fn revoke(
     State(shared): State<Shared>,
     Path(name): Path<String>,

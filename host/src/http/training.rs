@@ -1,20 +1,31 @@
 //! Training rows: a spine in, the joined rows out, both Parquet, so that no bit is lost on the way.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Problem, Shared, body};
+use super::problem::{FINDING, Kind::UnsupportedMediaType, SCORING};
+use super::{Path, Problem, Shared, body};
 use crate::error::{Error, Result};
 use crate::offline;
 use crate::registry::Registry;
 use crate::training::{self, ARRIVAL, Builder};
 
 const PARQUET: &str = "application/vnd.apache.parquet";
-
-/// The training rows of a service version, for a Parquet file of its request's fields. A column [`ARRIVAL`] says when
-/// each row was asked.
+/// The training rows of a service, for a Parquet file of its request's fields.
+///
+/// A column [`ARRIVAL`] says when each row was asked.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{id}/training-rows",
+    operation_id = "training_rows",
+    tag = "training-sets",
+    params(("id" = String, Path, description = "`name@3`, `name@alias`, or `name`: the version that the alias `stable` points at, without one the newest.")),
+    request_body(content = Vec<u8>, content_type = "application/vnd.apache.parquet"),
+    responses((status = 200, description = "The rows, with what was looked up and computed.", body = Vec<u8>, content_type = "application/vnd.apache.parquet")),
+    extensions(("x-problems" = json!([FINDING, SCORING, UnsupportedMediaType]))),
+)]
 pub async fn rows(
     State(shared): State<Shared>,
     Path(id): Path<String>,

@@ -2,30 +2,33 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::changes::{change, changed};
+use super::problem::{FINDING, Kind::Refused, WRITING};
 use super::transforms::status;
-use super::{Problem, Shared, blocking, body};
+use super::{Path, Problem, Shared, blocking, body};
 use crate::access::Change;
 use crate::registry::{Catalog, Item, Kind, Retirement, TrainingSetRecord};
 use crate::training_set::Manifest;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct TrainingSetShown {
     name: String,
     version: u32,
     /// Of the manifest.
     digest: String,
     registered_at: String,
+    #[schema(required)]
     retired: Option<Retirement>,
     manifest: Manifest,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct TrainingSetListed {
     name: String,
     version: u32,
@@ -36,12 +39,23 @@ pub struct TrainingSetListed {
     retired: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct TrainingSetList {
     training_sets: Vec<TrainingSetListed>,
 }
 
-/// The body is a manifest, in JSON.
+/// Registers a training set, or its next version.
+///
+/// The files stay where they are; the registry keeps what is in them.
+#[utoipa::path(
+    post,
+    path = "/v1/training-sets",
+    operation_id = "register_training_set",
+    tag = "training-sets",
+    request_body = Manifest,
+    responses((status = 201, description = "Registered.", body = TrainingSetShown), (status = 200, description = "It was there already.", body = TrainingSetShown)),
+    extensions(("x-problems" = json!([Refused, WRITING]))),
+)]
 pub async fn register(State(shared): State<Shared>, body: Body) -> Response {
     let mut change = change("training-set.register", "");
     let outcome = admitted(shared, body, &mut change).await;
@@ -64,6 +78,14 @@ async fn admitted(
     Ok((status(outcome), Json(shown(&record, retired))))
 }
 
+/// All training sets.
+#[utoipa::path(
+    get,
+    path = "/v1/training-sets",
+    operation_id = "list_training_sets",
+    tag = "training-sets",
+    responses((status = 200, description = "By name and number.", body = TrainingSetList)),
+)]
 pub async fn list(State(shared): State<Shared>) -> Json<TrainingSetList> {
     let catalog = shared.app.registry.catalog();
     let all = catalog.training_sets.values().flat_map(|all| all.values());
@@ -81,7 +103,16 @@ pub async fn list(State(shared): State<Shared>) -> Json<TrainingSetList> {
     })
 }
 
-/// `name@number`, or `name` for the newest.
+/// A version of a training set.
+#[utoipa::path(
+    get,
+    path = "/v1/training-sets/{id}",
+    operation_id = "show_training_set",
+    tag = "training-sets",
+    params(("id" = String, Path, description = "`name@number`, or `name` for the newest.")),
+    responses((status = 200, description = "The version.", body = TrainingSetShown)),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     Path(id): Path<String>,

@@ -3,36 +3,39 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::Serialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::changes::{change, changed};
+use super::problem::Kind::{Conflict, Refused, StoreFailed};
+use super::problem::{FINDING, WRITING};
 use super::transforms::status;
-use super::{Problem, Shared, blocking, body};
+use super::{Path, Problem, Shared, blocking, body};
 use crate::access::{Change, Detail};
 use crate::error::Error;
-use crate::ingest;
+use crate::ingest::{self, StoredRow};
 use crate::registry::{Catalog, Item, Kind, Retirement, ViewEntry};
 use crate::view::View;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ViewShown {
     name: String,
     version: u32,
     /// Of the definition.
     digest: String,
     registered_at: String,
+    #[schema(required)]
     retired: Option<Retirement>,
     /// All versions there are, oldest first.
     versions: Vec<u32>,
     definition: View,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ViewListed {
     name: String,
     /// The newest.
@@ -43,12 +46,12 @@ pub struct ViewListed {
     entities: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ViewList {
     views: Vec<ViewListed>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Loaded {
     rows: usize,
     stored: usize,
@@ -56,7 +59,18 @@ pub struct Loaded {
     outdated: usize,
 }
 
+/// Registers a view, or its next version.
+///
 /// The body is a view definition: TOML, or the same as JSON.
+#[utoipa::path(
+    post,
+    path = "/v1/views",
+    operation_id = "register_view",
+    tag = "views",
+    request_body(content((String = "application/toml"), (View = "application/json"))),
+    responses((status = 201, description = "Registered.", body = ViewShown), (status = 200, description = "It was there already.", body = ViewShown)),
+    extensions(("x-problems" = json!([Conflict, Refused, WRITING]))),
+)]
 pub async fn register(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
     let mut change = change("view.register", "");
     let outcome = admitted(shared, headers, body, &mut change).await;
@@ -86,6 +100,15 @@ async fn admitted(
     Ok((status(outcome), Json(shown(&catalog, &entry))))
 }
 
+/// All views.
+#[utoipa::path(
+    get,
+    path = "/v1/views",
+    operation_id = "list_views",
+    tag = "views",
+    responses((status = 200, description = "By name.", body = ViewList)),
+    extensions(("x-problems" = json!([StoreFailed]))),
+)]
 pub async fn list(State(shared): State<Shared>) -> Result<Json<ViewList>, Problem> {
     let catalog = shared.app.registry.catalog();
     let mut views = Vec::new();
@@ -105,7 +128,16 @@ pub async fn list(State(shared): State<Shared>) -> Result<Json<ViewList>, Proble
     Ok(Json(ViewList { views }))
 }
 
-/// `name@number`, or `name` for the newest.
+/// A version of a view.
+#[utoipa::path(
+    get,
+    path = "/v1/views/{id}",
+    operation_id = "show_view",
+    tag = "views",
+    params(("id" = String, Path, description = "`name@number`, or `name` for the newest.")),
+    responses((status = 200, description = "The version.", body = ViewShown)),
+    extensions(("x-problems" = json!([FINDING]))),
+)]
 pub async fn show(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -114,8 +146,20 @@ pub async fn show(
     Ok(Json(shown(&catalog, catalog.view(&id)?)))
 }
 
+/// Writes rows of a view.
+///
 /// The body is NDJSON, a row a line, in the columns of the newest version. All lines are read before the first row is
-/// written.
+/// written; of each entity the newest row by event time stays.
+#[utoipa::path(
+    post,
+    path = "/v1/views/{id}/rows",
+    operation_id = "load_rows",
+    tag = "views",
+    params(("id" = String, Path, description = "The name of the view.")),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, description = "Written.", body = Loaded)),
+    extensions(("x-problems" = json!([FINDING, WRITING]))),
+)]
 pub async fn load(State(shared): State<Shared>, Path(name): Path<String>, body: Body) -> Response {
     let change = change("view.load", &name);
     changed(change, loaded(shared, name, body).await)
@@ -146,12 +190,23 @@ async fn loaded(
     Ok((Extension(Detail(detail)), Json(loaded)))
 }
 
-/// One row, by the columns of the key: `…/row?origin=EWR`.
+/// The newest row of a key.
+///
+/// By the columns of the key: `…/row?origin=EWR`.
+#[utoipa::path(
+    get,
+    path = "/v1/views/{id}/row",
+    operation_id = "show_row",
+    tag = "views",
+    params(("id" = String, Path, description = "`name@number`, or `name` for the newest."), ("key" = BTreeMap<String, String>, Query, style = Form, explode, description = "The columns of the key: `?origin=EWR`.")),
+    responses((status = 200, description = "The row, or that there is none.", body = StoredRow)),
+    extensions(("x-problems" = json!([FINDING, StoreFailed]))),
+)]
 pub async fn row(
     State(shared): State<Shared>,
     Path(id): Path<String>,
     Query(key): Query<BTreeMap<String, String>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<StoredRow>, Problem> {
     let view = shared.app.registry.catalog().view(&id)?.view.clone();
     let found = ingest::get(shared.app.store.as_ref(), &view, &key)?;
     Ok(Json(found))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_onnx_ml::Labels;
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
+use utoipa::ToSchema;
 
 use super::{Kind, Manifest, Matrix, Model, Tensor};
 use crate::error::{Error, Result as Outcome};
@@ -15,7 +16,8 @@ use crate::error::{Error, Result as Outcome};
 const MANIFEST_KEY: &str = "tidemill.manifest";
 
 /// What `tidemill model show` says of a file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelFacts)]
 pub struct Facts {
     pub bytes: usize,
     pub inputs: Vec<Tensor>,
@@ -29,6 +31,7 @@ pub struct Facts {
     /// What runs it: `trees`, the direct path, or `tract`.
     pub engine: String,
     /// CPU time of one row of zeros, nanoseconds, as measured at registration; none for a model that refuses zeros.
+    #[schema(required)]
     pub row_nanos: Option<u64>,
 }
 

@@ -1,11 +1,13 @@
 //! What lies beside an ONNX file and says which feature goes where.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 
 /// The order of a model's inputs, and whatever its makers want remembered of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelManifest)]
 pub struct Manifest {
     pub name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -21,7 +23,7 @@ pub struct Manifest {
 }
 
 /// The features that make up one input of the graph, in the order of its columns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputBinding {
     pub name: String,

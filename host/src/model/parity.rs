@@ -4,12 +4,14 @@
 //! at registration than in production.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Kind, Matrix, Model, Values};
 
 /// Inputs, and the outputs of the framework that trained the model; `vectors` beside `model` and `manifest`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ModelVectors)]
 pub struct Vectors {
     /// How far a number may be from the expected one, absolutely below 1 and relatively above it.
     #[serde(default = "default_tolerance")]
@@ -20,8 +22,9 @@ pub struct Vectors {
 }
 
 /// A named array, row-major.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NamedArray)]
 pub struct Array {
     pub name: String,
     /// `float`, `double`, `int64`, `bool` or `string`, as ONNX calls them; informative, the model's own type counts.
@@ -33,7 +36,7 @@ pub struct Array {
 }
 
 /// A number, a truth or a text. What JSON cannot say stands as the text `NaN`, `Infinity` or `-Infinity`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Datum {
     Integer(i64),
@@ -43,7 +46,8 @@ pub enum Datum {
 }
 
 /// What the comparison showed; kept with the model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ParityReport)]
 pub struct Report {
     pub rows: usize,
     pub values: usize,

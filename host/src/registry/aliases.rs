@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Catalog, Item, Kind, Outcome, Registry, open, rollout};
 use crate::canary::Canary;
@@ -18,7 +19,7 @@ pub const STABLE: &str = "stable";
 pub(super) const PREFIX: &str = "alias/";
 
 /// What an alias stands for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AliasSettings {
     /// The version it points at.
@@ -32,7 +33,7 @@ pub struct AliasSettings {
 }
 
 /// One move of an alias.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AliasChange {
     /// Counts the alias' changes, from 1.
     pub change: u32,
@@ -41,8 +42,10 @@ pub struct AliasChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What it stood for before; none where it was not there.
+    #[schema(required)]
     pub from: Option<AliasSettings>,
     /// What it stands for since; none where it was removed.
+    #[schema(required)]
     pub to: Option<AliasSettings>,
     /// The change that a rollback from here goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

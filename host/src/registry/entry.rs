@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Artifacts, Catalog, digest};
 use crate::admission;
@@ -19,7 +20,7 @@ use crate::training_set;
 use crate::transform::{Description, Engine, Transform, WeakTransform};
 use crate::view::View;
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct TransformRecord {
     #[serde(flatten)]
     pub description: Description,

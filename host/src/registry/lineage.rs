@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Catalog, Item, Kind};
 use crate::error::Result;
 
 /// Versions, and which of them uses which.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Lineage)]
 pub struct Graph {
     /// The key of the version that was asked for; none where the whole registry was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,13 +20,15 @@ pub struct Graph {
     pub edges: Vec<Edge>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = LineageNode)]
 pub struct Node {
     /// `service/flight-delay@2`: the end of its address under `/v1/lineage/`.
     pub key: String,
     pub kind: Kind,
     pub id: String,
     /// None where its record cannot be read.
+    #[schema(required)]
     pub digest: Option<String>,
     pub retired: bool,
     /// Of a service: the aliases that point at it.
@@ -32,7 +36,8 @@ pub struct Node {
 }
 
 /// `from` uses `to`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = LineageEdge)]
 pub struct Edge {
     pub from: String,
     pub to: String,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::aliases::Mover;
 use super::{Catalog, Item, Outcome, Registry};
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const PREFIX: &str = "retired/";
 
 /// When, by whom and why a version was retired.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Retirement {
     pub at: jiff::Timestamp,
     pub by: String,

@@ -8,6 +8,7 @@
 //!
 //! For `#[serde(with = "crate::schema::named")]` on a field of type [`Schema`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -18,9 +19,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{DataType, Field, Scalar, Schema};
 
 /// A column without its name, which stands before it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Column {
+#[schema(as = ColumnTable)]
+pub(crate) struct Column {
     #[serde(rename = "type")]
     data_type: DataType,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -36,7 +38,23 @@ struct Column {
 }
 
 /// A column as it stands in the file: `"text"` or `{ type = "text", … }`.
-struct Written(Column);
+pub(crate) struct Written(Column);
+
+impl utoipa::PartialSchema for Written {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let either = utoipa::openapi::OneOfBuilder::new();
+        let either = either.item(<DataType as utoipa::PartialSchema>::schema());
+        either
+            .item(<Column as utoipa::PartialSchema>::schema())
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Written {
+    fn name() -> Cow<'static, str> {
+        "Column".into()
+    }
+}
 
 pub fn serialize<S: Serializer>(schema: &Schema, serializer: S) -> Result<S::Ok, S::Error> {
     // TOML writes the plain values of a table before its tables: with some of each, the order would change.

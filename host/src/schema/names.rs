@@ -8,6 +8,20 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// How such a field stands in the OpenAPI document.
+pub(crate) struct Names;
+
+impl utoipa::PartialSchema for Names {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let either = utoipa::openapi::OneOfBuilder::new();
+        let either = either.item(<String as utoipa::PartialSchema>::schema());
+        let many = <Vec<String> as utoipa::PartialSchema>::schema();
+        either.item(many).into()
+    }
+}
+
+impl utoipa::ToSchema for Names {}
+
 pub fn serialize<S: Serializer>(names: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     match names {
         [one] => serializer.serialize_str(one),

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Place, Plan, Score, StepKind, Wanted};
 
 /// The steps of a service version and what they wait for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Plan)]
 pub struct Graph {
     pub service: String,
     pub version: u32,
@@ -18,7 +20,8 @@ pub struct Graph {
     pub longest_chain: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PlanStep)]
 pub struct Node {
     pub name: String,
     pub kind: Kind,
@@ -27,6 +30,7 @@ pub struct Node {
     /// The steps it waits for; none: the request is enough.
     pub waits_for: Vec<String>,
     /// From 1; none where no answer needs the step, so that it never runs.
+    #[schema(required)]
     pub stage: Option<usize>,
     /// Whether it runs before the gate.
     pub before_gate: bool,
@@ -34,16 +38,18 @@ pub struct Node {
     pub answers: Vec<Part>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = StepKind)]
 pub enum Kind {
     Lookup,
     Transform,
     Model,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = AnswerPart)]
 pub enum Part {
     Gate,
     Features,

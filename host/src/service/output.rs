@@ -12,7 +12,7 @@ use crate::block::Block;
 use crate::schema::{DataType, Schema};
 
 /// `[output]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputDefinition {
     /// What the score is: one of the model's outputs (`probabilities[1]`, or `variable` where it has one column), or a
@@ -21,6 +21,7 @@ pub struct OutputDefinition {
     pub score: Option<String>,
     /// Further fields of the answer: name = where it comes from.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schema(value_type = std::collections::BTreeMap<String, OutputField>)]
     pub fields: IndexMap<String, OutputField>,
 }
 
@@ -46,8 +47,9 @@ pub struct DeclaredAnswer {
     pub output: Option<Block>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OutputFieldTable)]
 struct Written {
     from: String,
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +57,18 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nullable: Option<bool>,
 }
+
+impl utoipa::PartialSchema for OutputField {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let either = utoipa::openapi::OneOfBuilder::new();
+        let either = either.item(<String as utoipa::PartialSchema>::schema());
+        either
+            .item(<Written as utoipa::PartialSchema>::schema())
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for OutputField {}
 
 impl Serialize for OutputField {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

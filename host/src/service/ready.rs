@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Plan, StepKind};
 use crate::log::{Group, Shape};
 use crate::metrics::{Metrics, ServiceMetrics};
 
 /// What the names of a definition meant when it was registered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pins {
     /// Of the look-ups, in the definition's order.
     pub views: Vec<Pin>,
     /// In the definition's order.
     pub transforms: Vec<Pin>,
+    #[schema(required)]
     pub model: Option<Pin>,
 }
 
 /// `name@version` and the digest of the artifact; of a view, of its definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pin {
     pub id: String,
     pub digest: String,

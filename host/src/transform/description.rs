@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::contract::WireDescription;
 use crate::schema::{DataType, Field, Scalar, Schema};
@@ -15,15 +16,20 @@ pub(super) const MAX_PROVENANCE: usize = 64;
 const MAX_PROVENANCE_TEXT: usize = 1_000;
 
 /// A transform's own words, checked: see [`Description::check`] for what they keep to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TransformDescription)]
 pub struct Description {
     pub name: String,
+    #[schema(value_type = String)]
     pub version: semver::Version,
     pub doc: String,
+    #[schema(value_type = Vec<Field>)]
     pub inputs: Schema,
+    #[schema(value_type = Vec<Field>)]
     pub outputs: Schema,
     /// What made the component: `crate`, `sdk`, `rustc`, `commit`, … in one list, whether its code says so or its section
     /// [`super::sections::PROVENANCE`]. Free of meaning here.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub provenance: Vec<(String, String)>,
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{BEGUN, Line, files};
 use crate::error::{Error, Result};
@@ -29,10 +30,13 @@ pub struct Query {
 }
 
 /// Lines as they stand in the file, oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditPage)]
 pub struct Page {
+    #[schema(value_type = Vec<Line>)]
     pub lines: Vec<Box<RawValue>>,
     /// Where there are older ones, the `before` that asks for them.
+    #[schema(required)]
     pub earlier: Option<u64>,
 }
 

@@ -5,23 +5,27 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Head, Line, files};
 use crate::error::{Error, Result};
 use crate::registry::digest;
 
 /// What was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditVerified)]
 pub struct Verified {
     /// Whole lines read, up to the first bad one.
     pub lines: u64,
     /// The last good one: kept elsewhere, it tells later whether the log was written anew.
     pub head: Head,
+    #[schema(required)]
     pub bad: Option<Bad>,
 }
 
 /// The first line that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditBad)]
 pub struct Bad {
     pub file: String,
     /// Counted from 1, as an editor does.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::admission::smallest::row_json;
 use crate::admission::{SEED, rows};
@@ -17,7 +18,8 @@ const SHOWN: usize = 4 << 10;
 const ROWS_SHOWN: usize = 20;
 
 /// Of one output, over the rows that both versions answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AnswerDifference)]
 pub struct Difference {
     pub output: String,
     /// Rows on which a bit of it differs, and their share of those that both answered.
@@ -35,7 +37,8 @@ pub struct Difference {
 }
 
 /// One row, and what each version answers to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DifferenceExample)]
 pub struct Example {
     /// The inputs of the new version; null if they are very long, or many outputs differ.
     pub row: Value,
@@ -48,7 +51,8 @@ pub struct Example {
 }
 
 /// Rows that one version refuses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RefusalDifference)]
 pub struct Refusals {
     pub only_old: usize,
     pub only_new: usize,

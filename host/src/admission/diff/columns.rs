@@ -1,12 +1,14 @@
 //! What changed of the columns, and whether a service or a model that used the old version can use the new one as it is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::schema::{Field, Schema};
 use crate::transform::Description;
 
 /// One change of one column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ColumnChange)]
 pub struct Change {
     pub breaking: bool,
     /// In words: `input "carrier" is new and may not be null`.
