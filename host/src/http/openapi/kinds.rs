@@ -18,7 +18,12 @@ impl Modify for EveryKind {
                 merge(api, route, item);
                 continue;
             }
+            // Nothing is made from a training set: it is deleted, and not retired before.
+            let retires = route.ends_with("/retire") || route.ends_with("/restore");
             for kind in Kind::ALL {
+                if retires && kind == Kind::TrainingSet {
+                    continue;
+                }
                 let plural = format!("{}s", kind.name());
                 let mut item = item.clone();
                 for (_, operation) in operations(&mut item) {
