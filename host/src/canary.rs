@@ -10,20 +10,23 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::block::Block;
 use crate::error::{Error, Result, listed};
 use crate::schema::{DataType, Scalar, Schema, Slot};
 
 /// Another version that answers a share of the entities, as an alias' settings have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
     pub version: u32,
     /// From 0 to 1, of the entities.
+    #[schema(minimum = 0, maximum = 1)]
     pub share: f64,
     /// The request fields that say which entity a request is about.
     #[serde(with = "crate::schema::names")]
+    #[schema(value_type = crate::schema::names::Names)]
     pub key: Vec<String>,
 }
 

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -25,12 +26,13 @@ use crate::registry::Rollout;
 use crate::service::{Service, Wanted};
 
 /// Another version that runs on a share of the requests, as an alias' settings have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shadow {
     pub version: u32,
     /// From 0 to 1, of the requests.
     #[serde(default = "whole")]
+    #[schema(minimum = 0, maximum = 1)]
     pub share: f64,
 }
 

@@ -18,6 +18,12 @@ pub fn check(method: &str, target: &str, status: u16, content_type: &str, body: 
     };
     let asked = format!("{method} {target} → {status}");
     let response = &operation["responses"][status.to_string()];
+    let response = match response["$ref"].as_str() {
+        Some(name) => {
+            &document()["components"]["responses"][name.rsplit('/').next().unwrap_or(name)]
+        }
+        None => response,
+    };
     let Some(response) = response.as_object() else {
         panic!("{asked}: the document does not have the status: {body}");
     };

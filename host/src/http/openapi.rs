@@ -22,7 +22,7 @@ use super::{
     training_sets, transforms, views,
 };
 use access::Tokens;
-use kinds::EveryKind;
+use kinds::{EveryKind, NeverNull};
 pub(super) use problems::AnyProblem;
 use problems::Problems;
 pub(super) use scoring::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
@@ -84,7 +84,7 @@ pub(super) use scoring::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
         audit::list,
         audit::verify,
     ),
-    modifiers(&EveryKind, &Tokens, &Problems)
+    modifiers(&EveryKind, &NeverNull, &Tokens, &Problems)
 )]
 struct Document;
 

@@ -1,10 +1,11 @@
-//! Operations that stand for one of each kind: `/v1/{kinds}/{id}/retire`.
+//! Operations that stand for one of each kind, `/v1/{kinds}/{id}/retire`; and what all operations have.
 
 use std::mem::take;
 
 use utoipa::Modify;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{Schema, SchemaType};
+use utoipa::openapi::{OpenApi, RefOr, Type};
 
 use crate::registry::Kind;
 
@@ -55,6 +56,28 @@ fn of_kind(operation: &mut Operation, kind: Kind, plural: &str) {
     if let (Some(parameters), true) = (&mut operation.parameters, kind != Kind::View) {
         // Only views have rows.
         parameters.retain(|parameter| parameter.name != "rows");
+    }
+}
+
+/// What is left out of a query or of the headers is not there: no parameter is null.
+pub struct NeverNull;
+
+impl Modify for NeverNull {
+    fn modify(&self, api: &mut OpenApi) {
+        for item in api.paths.paths.values_mut() {
+            for (_, operation) in operations(item) {
+                for parameter in operation.parameters.iter_mut().flatten() {
+                    if let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+                        && let SchemaType::Array(types) = &mut object.schema_type
+                    {
+                        types.retain(|one| *one != Type::Null);
+                        if let [one] = types[..] {
+                            object.schema_type = SchemaType::Type(one);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use serde_json::json;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{Discriminator, OneOfBuilder, Schema};
 use utoipa::openapi::{
-    ArrayBuilder, ContentBuilder, Header, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Type,
+    ArrayBuilder, ContentBuilder, Header, ObjectBuilder, OpenApi, Ref, RefOr, Response,
+    ResponseBuilder, Type,
 };
 use utoipa::{Modify, PartialSchema, ToSchema};
 
@@ -38,14 +39,14 @@ impl ToSchema for AnyProblem {
 
 impl Modify for Problems {
     fn modify(&self, api: &mut OpenApi) {
+        let components = api.components.get_or_insert_default();
         for item in api.paths.paths.values_mut() {
             for (_, operation) in operations(item) {
                 let kinds: BTreeSet<Kind> =
                     listed(operation).chain(of_its_form(operation)).collect();
-                answer(operation, &kinds);
+                answer(operation, &kinds, &mut components.responses);
             }
         }
-        let components = api.components.get_or_insert_default();
         let schemas = &mut components.schemas;
         schemas.insert(AnyProblem::name().into(), AnyProblem::schema());
         for kind in Kind::ALL {
@@ -97,29 +98,41 @@ fn of_its_form(operation: &Operation) -> Vec<Kind> {
     kinds
 }
 
-fn answer(operation: &mut Operation, kinds: &BTreeSet<Kind>) {
+/// Gives the operation an answer for each status; `all` gets those that it does not have yet, by name.
+fn answer(
+    operation: &mut Operation,
+    kinds: &BTreeSet<Kind>,
+    all: &mut BTreeMap<String, RefOr<Response>>,
+) {
     let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
     for kind in kinds {
         by_status.entry(kind.row().status).or_default().push(*kind);
     }
     for (status, kinds) in by_status {
-        let titles: Vec<&str> = kinds.iter().map(|kind| kind.row().title).collect();
-        let says_when = kinds.iter().any(|kind| kind.says_when());
-        let schema = match kinds[..] {
-            [one] => reference(one).into(),
-            _ => either(kinds.into_iter()),
-        };
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let response = ResponseBuilder::new()
-            .description(titles.join("; "))
-            .content("application/problem+json", content);
-        let response = match says_when {
-            true => response.header("Retry-After", Header::new(u32::schema())),
-            false => response,
-        };
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let name = names.join("-or-");
+        let reference = Ref::from_response_name(&name);
+        all.entry(name).or_insert_with(|| response(&kinds).into());
         let responses = &mut operation.responses.responses;
-        responses.insert(status.to_string(), response.build().into());
+        responses.insert(status.to_string(), reference.into());
     }
+}
+
+fn response(kinds: &[Kind]) -> Response {
+    let titles: Vec<&str> = kinds.iter().map(|kind| kind.row().title).collect();
+    let schema = match *kinds {
+        [one] => reference(one).into(),
+        _ => either(kinds.iter().copied()),
+    };
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description(titles.join("; "))
+        .content("application/problem+json", content);
+    match kinds.iter().any(|kind| kind.says_when()) {
+        true => response.header("Retry-After", Header::new(u32::schema())),
+        false => response,
+    }
+    .build()
 }
 
 fn name(kind: Kind) -> String {
