@@ -71,8 +71,8 @@ impl Modify for NeverNull {
                         && let SchemaType::Array(types) = &mut object.schema_type
                     {
                         types.retain(|one| *one != Type::Null);
-                        if let [one] = types[..] {
-                            object.schema_type = SchemaType::Type(one);
+                        if let [one] = &types[..] {
+                            object.schema_type = SchemaType::Type(one.clone());
                         }
                     }
                 }
