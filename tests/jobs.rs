@@ -354,3 +354,63 @@ fn the_program_asks_later_shows_fetches_and_cancels() {
         "{words}"
     );
 }
+
+/// A client sees and removes its own jobs, and nobody else's; an admin all.
+#[test]
+fn a_client_sees_its_own_jobs() {
+    let (data, admin) = super::access::folder();
+    let path = data.path().to_owned();
+    let server = Server::start(|config| {
+        config.data_dir = path;
+        config.access.required = true;
+    });
+    let token = |name: &str| {
+        let args = [
+            "token",
+            "create",
+            name,
+            "--role",
+            "client",
+            "--server",
+            server.url(),
+        ];
+        good(tidemill(&args).env("TIDEMILL_TOKEN", &admin))
+            .trim()
+            .to_owned()
+    };
+    let (bea, cid) = (token("bea"), token("cid"));
+    let ask = |token: &str, request: &str, body: &str, more: &[&str]| {
+        let authorization = super::access::with(token);
+        let mut headers = vec![authorization.as_str(), "content-type: application/json"];
+        headers.extend(more);
+        server.raw(request, &headers, body)
+    };
+    let service = "{\"name\":\"echo\",\"features\":[\"x\"],\"request\":{\"x\":\"f64\"}}";
+    assert_eq!(ask(&admin, "POST /v1/services", service, &[]).status, 201);
+    let body = "{\"inputs\":{\"x\":1}}";
+    let later = ["prefer: respond-async"];
+    let accepted = ask(&bea, "POST /v1/services/echo/features", body, &later);
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    let id = accepted.json["id"].as_str().expect("an id");
+    let count = |token: &str| {
+        let listed = ask(token, "GET /v1/jobs", "", &[]).json;
+        listed["jobs"].as_array().map(Vec::len)
+    };
+    assert_eq!(
+        (count(&bea), count(&cid), count(&admin)),
+        (Some(1), Some(0), Some(1))
+    );
+    for request in [
+        format!("GET /v1/jobs/{id}"),
+        format!("GET /v1/jobs/{id}/result"),
+        format!("DELETE /v1/jobs/{id}"),
+    ] {
+        let answer = ask(&cid, &request, "", &[]);
+        assert_eq!(answer.status, 404, "{request}: {}", answer.text);
+    }
+    assert_eq!(
+        ask(&bea, &format!("DELETE /v1/jobs/{id}"), "", &[]).status,
+        200
+    );
+    assert_eq!(count(&admin), Some(0));
+}

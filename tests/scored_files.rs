@@ -371,7 +371,7 @@ fn what_a_service_declares_has_its_columns() {
         "name = \"declared\"\n[request]\nx = \"f64\"\nnote = { type = \"text\", default = \"none\" }\n\
          [[transform]]\nuse = \"panics@1\"\nas = \"guest\"\n\
          [output]\nscore = \"guest.y\"\nfields = { said = \"note\" }\n\
-         [on_failure]\nscore = 0.5\n",
+         [on_failure]\nscore = 0.5\noutput = { said = \"sorry\" }\n",
     );
     let folder = TempDir::new().expect("a folder");
     let (from, out) = (
@@ -401,7 +401,7 @@ fn what_a_service_declares_has_its_columns() {
         [
             row(1.0, json!("a"), 2.0, json!("a"), Value::Null),
             row(2.0, Value::Null, 3.0, json!("none"), Value::Null),
-            row(13.0, json!("b"), 0.5, Value::Null, json!(fallback)),
+            row(13.0, json!("b"), 0.5, json!("sorry"), json!(fallback)),
         ]
     );
     let (_, found) = lines("x\n1\n");

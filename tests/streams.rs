@@ -32,6 +32,9 @@ fn bare(line: &Value) -> Value {
     let object = line.as_object_mut().expect("an object");
     object.remove("row");
     object.remove("request_id");
+    if let Some(error) = object.get_mut("error").and_then(Value::as_object_mut) {
+        error.remove("row");
+    }
     line
 }
 
@@ -134,6 +137,10 @@ fn a_refused_row_looks_the_same_alone() {
     let among = lines(guests(), path, "{\"x\":1}\n{\"x\":13}\n{\"x\":2}\n");
     assert_eq!(bare(&alone[0]), bare(&among[1]));
     assert_eq!(
+        (&alone[0]["error"]["row"], &among[1]["error"]["row"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(
         alone[0]["error"]["type"],
         "urn:tidemill:problem:row-refused"
     );
@@ -158,6 +165,26 @@ fn a_row_that_a_transform_fails_on_fails_alone() {
             }
         }
     }
+}
+
+/// A service's deadline is for those who wait; of a thousand rows at one time it would be a lottery.
+#[test]
+fn a_stream_is_not_held_to_the_deadline() {
+    guests().define(
+        "/v1/services",
+        "name = \"hurried\"\ndeadline = \"1ms\"\n[request]\nx = \"f64\"\n\
+         [[transform]]\nuse = \"endless-loop@1\"\nas = \"first\"\ndefault = { y = 0 }\n\
+         [[transform]]\nuse = \"panics@1\"\nas = \"second\"\nbind = { x = \"first.y\" }\n",
+    );
+    let path = "/v1/services/hurried/features";
+    // It takes all of its fuel, which is more than a millisecond of it.
+    let direct = guests().post(path, "{\"inputs\":{\"x\":13}}");
+    assert_eq!(direct.status, 504, "{}", direct.text);
+    let found = lines(guests(), path, "{\"x\":13}\n");
+    assert_eq!(
+        found[0]["features"],
+        json!({ "first.y": 0.0, "second.y": 1.0 })
+    );
 }
 
 /// Writes chunked, as a client does that does not know how much will come.

@@ -207,15 +207,16 @@ impl Jobs {
     /// Forgets what was finished longer ago than answers are kept, but for what is still to be sent. How many.
     pub fn sweep(&self, now: Timestamp) -> Result<usize> {
         let keep = self.settings.keep.micros();
+        let old =
+            |time: Timestamp| now.as_microsecond().saturating_sub(time.as_microsecond()) > keep;
         let mut removed = 0;
         for record in self.kept.all() {
             let record = record?;
-            let old = record.finished_at.is_some_and(|finished| {
-                now.as_microsecond()
-                    .saturating_sub(finished.as_microsecond())
-                    > keep
-            });
-            if old && record.due().is_none() {
+            if !old(record.created_at) {
+                // Nor is any that was accepted after it.
+                break;
+            }
+            if record.finished_at.is_some_and(old) && record.due().is_none() {
                 self.kept.remove(record.id)?;
                 removed += 1;
             }

@@ -167,6 +167,7 @@ fn again(service: &Service, logged: &RecordBatch, scored: bool, report: &mut Rep
     }
     let request = Request {
         found,
+        unhurried: true,
         ..Request::of(request)
     };
     let arrived = Arrived {

@@ -47,6 +47,8 @@ pub struct Request {
     pub found: Vec<(usize, Source, Looked)>,
     /// Whether each transform runs on an instance made for this request alone.
     pub fresh: bool,
+    /// Whether nobody waits: the service's deadline does not hold then, only what each look-up may take.
+    pub unhurried: bool,
     pub wishes: Wishes,
 }
 
@@ -59,6 +61,7 @@ impl Request {
             arrivals: None,
             found: Vec::new(),
             fresh: false,
+            unhurried: false,
             wishes: Wishes::default(),
         }
     }

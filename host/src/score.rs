@@ -100,7 +100,10 @@ impl<'a> Run<'a> {
             service,
             plan,
             arrived,
-            deadline: plan.deadline.map(|budget| arrived.instant + budget),
+            deadline: plan
+                .deadline
+                .filter(|_| !request.unhurried)
+                .map(|budget| arrived.instant + budget),
             shared: request.shared,
             arrivals: request.arrivals,
             fresh: request.fresh,

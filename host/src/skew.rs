@@ -195,6 +195,7 @@ impl Auditor {
         let request = Request {
             arrivals: Some(vec![arrival; rows.rows()]),
             fresh: true,
+            unhurried: true,
             ..Request::of(rows)
         };
         let arrived = Arrived {

@@ -90,6 +90,7 @@ impl Builder {
         }
         let request = Request {
             arrivals,
+            unhurried: true,
             ..Request::of(spine)
         };
         let arrived = Arrived {

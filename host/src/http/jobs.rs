@@ -15,13 +15,14 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
 
+use super::changes::{Who, change, changed};
 use super::openapi::{AnyProblem, ScoreAnswer};
 use super::problem::Kind::{Internal, NotDone, StoreFailed, TooLarge};
 use super::problem::{FINDING, SCORING, WRITING};
 use super::score::{decoded, guarded};
 use super::stream::target;
-use super::{Path, Problem, Shared, body};
-use crate::access::{Change, Principal, Role};
+use super::{Path, Problem, Shared, blocking, body};
+use crate::access::{Principal, Role};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::jobs::{Asked, Callback, Kind, Record, Run, State as JobState};
@@ -69,6 +70,7 @@ pub struct JobList {
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ListOptions {
     /// At most so many, and never more than 1,000.
     #[serde(default = "usual")]
@@ -198,10 +200,15 @@ async fn accept(shared: &Shared, id: &str, request: Request) -> Result<Response,
 )]
 pub async fn list(
     State(shared): State<Shared>,
-    who: Option<Extension<Principal>>,
+    who: Who,
     options: Result<Query<ListOptions>, QueryRejection>,
 ) -> Result<Json<JobList>, Problem> {
-    let Query(options) = options.map_err(|error| Error::invalid("query", error.body_text()))?;
+    let Query(options) = options.map_err(|error| {
+        Error::invalid(
+            "query",
+            format!("{}; there is limit=100", error.body_text()),
+        )
+    })?;
     let limit = options.limit.min(LISTED);
     let found = shared.app.jobs.newest(limit, own_only(who).as_deref())?;
     Ok(Json(JobList {
@@ -220,7 +227,7 @@ pub async fn list(
 )]
 pub async fn show(
     State(shared): State<Shared>,
-    who: Option<Extension<Principal>>,
+    who: Who,
     Path(id): Path<String>,
 ) -> Result<Json<Job>, Problem> {
     let record = shared.app.jobs.get(&id, own_only(who).as_deref())?;
@@ -240,7 +247,7 @@ pub async fn show(
 )]
 pub async fn result(
     State(shared): State<Shared>,
-    who: Option<Extension<Principal>>,
+    who: Who,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let jobs = &shared.app.jobs;
@@ -259,6 +266,7 @@ pub async fn result(
         _ => Err(Problem::not_done(&id, record.state, ASK_AGAIN)),
     }
 }
+
 /// Cancels a job that waits; forgets one that is finished.
 #[utoipa::path(
     delete,
@@ -269,23 +277,18 @@ pub async fn result(
     responses((status = 200, description = "What it was.", body = Job)),
     extensions(("x-problems" = json!([FINDING, WRITING]))),
 )]
-pub async fn remove(
-    State(shared): State<Shared>,
-    who: Option<Extension<Principal>>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+pub async fn remove(State(shared): State<Shared>, who: Who, Path(id): Path<String>) -> Response {
+    changed(
+        change("job.remove", id.as_str()),
+        removed(shared, who, id).await,
+    )
+}
+
+async fn removed(shared: Shared, who: Who, id: String) -> Result<Json<Job>, Problem> {
     let record = shared.app.jobs.get(&id, own_only(who).as_deref())?;
     let (jobs, removed) = (shared.app.jobs.clone(), record.clone());
-    tokio::task::spawn_blocking(move || jobs.remove(&removed))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))??;
-    let mut response = Json(Job::from(record)).into_response();
-    response.extensions_mut().insert(Change {
-        action: "job.remove",
-        subject: id,
-        digest: None,
-    });
-    Ok(response)
+    blocking(move || jobs.remove(&removed)).await?;
+    Ok(Json(record.into()))
 }
 
 fn principal(extensions: &http::Extensions) -> Principal {
@@ -296,7 +299,7 @@ fn principal(extensions: &http::Extensions) -> Principal {
 }
 
 /// Whose jobs are seen: none is everybody's.
-fn own_only(who: Option<Extension<Principal>>) -> Option<String> {
+fn own_only(who: Who) -> Option<String> {
     let who = who.map_or_else(Principal::loopback, |Extension(who)| who);
     (who.role < Role::Admin).then_some(who.name)
 }
@@ -328,6 +331,53 @@ pub fn run(app: &Arc<App>, runtime: Handle) -> Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::service::Definition;
+
+    /// What was asked of a service is answered by the version that was meant then, whatever has been registered since.
+    #[test]
+    fn a_job_is_answered_by_the_version_it_was_accepted_for() {
+        let data = tempfile::tempdir().unwrap();
+        let app = Arc::new(
+            App::open(Config {
+                data_dir: data.path().to_owned(),
+                ..Config::default()
+            })
+            .unwrap(),
+        );
+        let register = |feature: &str| {
+            let text = format!(
+                "name = \"echo\"\nfeatures = [\"{feature}\"]\n[request]\na = \"f64\"\nb = \"f64\"\n"
+            );
+            let definition = Definition::from_toml(&text).unwrap();
+            app.registry.register_service(definition).unwrap();
+        };
+        register("a");
+        let record = app.jobs.accept(Asked {
+            service: "echo".to_owned(),
+            service_version: 1,
+            kind: Kind::Features,
+            by: "loopback".to_owned(),
+            body: Vec::new(),
+            callback: None,
+        });
+        let mut record = record.unwrap().unwrap();
+        register("b");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let run = run(&app, runtime.handle().clone());
+        let body = b"{\"inputs\":{\"a\":1,\"b\":2}}";
+        let answer: Value = serde_json::from_slice(&run(&record, body).unwrap()).unwrap();
+        assert_eq!(
+            (
+                &answer["service_version"],
+                &answer["results"][0]["features"]
+            ),
+            (&1.into(), &serde_json::json!({ "a": 1.0 }))
+        );
+        record.service_version = 9;
+        let problem = run(&record, body).unwrap_err();
+        assert_eq!(problem["status"], 404, "{problem}");
+    }
 
     #[test]
     fn the_preference_is_found_among_others() {

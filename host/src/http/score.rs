@@ -180,7 +180,10 @@ pub(super) async fn guarded(
 ) -> Result<Vec<u8>> {
     caught(async {
         let arrived = Arrived::now();
-        let request = decoded(app, service, wanted, body)?;
+        let request = Request {
+            unhurried: true,
+            ..decoded(app, service, wanted, body)?
+        };
         answer_rows(
             app,
             service,

@@ -55,14 +55,15 @@ pub async fn or_stream(
     }
     match stream(&shared, &id, request) {
         Ok(response) => response,
-        Err(problem) => {
+        Err(error) => {
+            let problem = Problem::from(error);
             shared.app.metrics.problem(problem.kind());
             problem.into_response()
         }
     }
 }
 
-fn stream(shared: &Shared, id: &str, request: Request) -> Result<Response, Problem> {
+fn stream(shared: &Shared, id: &str, request: Request) -> Result<Response> {
     let (service, wanted) = target(shared, id, request.uri().path())?;
     answerable(&service, wanted)?;
     let Query(options) = Query::<Options>::try_from_uri(request.uri()).map_err(|error| {

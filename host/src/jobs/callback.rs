@@ -7,6 +7,7 @@ use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
 use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
 use super::address::{NotPublic, PublicOnly};
@@ -59,6 +60,12 @@ pub fn send(
         // A proxy would connect in our stead, past the look at the address.
         .proxy(None)
         .timeout_global(Some(settings.callback_timeout.0))
+        // As the system trusts them, so that an admin can add an authority of their own.
+        .tls_config(
+            TlsConfig::builder()
+                .root_certs(RootCerts::PlatformVerifier)
+                .build(),
+        )
         .user_agent(concat!("tidemill/", env!("CARGO_PKG_VERSION")))
         .build();
     let resolver = PublicOnly {

@@ -604,8 +604,11 @@ fn the_flights_are_read() {
     }
 }
 
-/// What a forgiving reader gives: the rows, and what is wrong with those that are null for it.
-fn forgiven(path: &Path, columns: &Schema) -> Result<(Vec<String>, Vec<(usize, String)>), String> {
+/// Rows, and what is wrong with those that are null for it.
+type Forgiven = (Vec<String>, Vec<(usize, String)>);
+
+/// What a forgiving reader gives.
+fn forgiven(path: &Path, columns: &Schema) -> Result<Forgiven, String> {
     let reader = forgiving(path, columns).map_err(|error| error.to_string())?;
     let (schema, name) = (reader.schema.clone(), format!("{}, ", path.display()));
     let (mut rows, mut ill) = (Vec::new(), Vec::new());

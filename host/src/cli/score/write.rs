@@ -27,7 +27,7 @@ pub struct Output {
 
 enum Format {
     Parquet(SchemaRef, Box<ArrowWriter<File>>),
-    Csv(csv::Writer<File>),
+    Csv(Box<csv::Writer<File>>),
     Ndjson(BufWriter<File>),
 }
 
@@ -73,7 +73,7 @@ impl Output {
             Extension::Csv => {
                 let mut writer = csv::Writer::from_writer(file()?);
                 writer.write_record(columns.columns.iter().map(|column| &column.name))?;
-                Format::Csv(writer)
+                Format::Csv(Box::new(writer))
             }
             Extension::Ndjson => Format::Ndjson(BufWriter::new(file()?)),
         };

@@ -85,6 +85,7 @@ impl Scoring {
         write: impl FnOnce(&Answer<'_>, Uuid) -> Vec<u8>,
     ) -> Result<Vec<u8>> {
         let request = Request {
+            unhurried: true,
             wishes: Wishes {
                 features: self.features,
                 ..Wishes::default()
