@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tidemill::config::Config;
 use tidemill::store::ThreadedStore;
 use tokio::sync::Barrier;
 
@@ -24,6 +25,11 @@ fn counted(server: &Server, name: &str, labels: &[&str]) -> u64 {
         .sum()
 }
 
+/// The audit would read what a test counts.
+fn unaudited(config: &mut Config) {
+    config.skew.share = 0.0;
+}
+
 fn ask(server: &Server, service: &str, body: &Value) -> Answer {
     server.post(&format!("/v1/services/{service}/score"), body.to_string())
 }
@@ -31,7 +37,7 @@ fn ask(server: &Server, service: &str, body: &Value) -> Answer {
 #[test]
 fn look_ups_of_a_level_run_at_the_same_time() {
     let watched = Watched::new();
-    let server = Server::start_with(|_| {}, |store| watched.around(store));
+    let server = Server::start_with(unaudited, |store| watched.around(store));
     let mut service = "name = \"wide\"\ndeadline = \"60s\"\nfeatures = [".to_owned();
     for at in 24..32 {
         service += &format!("\"v{at}.n\", ");
@@ -146,7 +152,7 @@ fn works(server: &Server, service: &str) {
 #[test]
 fn look_ups_that_fail_or_hang_have_the_declared_answer() {
     let watched = Watched::new();
-    let server = Server::start_with(|_| {}, |store| watched.around(store));
+    let server = Server::start_with(unaudited, |store| watched.around(store));
     customers(&server);
     let body = json!({ "inputs": { "id": "a" } });
     for (way, status, code, kind) in [
@@ -211,7 +217,7 @@ fn reads_that_hang_on_threads_do_not_take_the_server_down() {
     let around = |store| -> Arc<dyn tidemill::store::OnlineStore> {
         Arc::new(ThreadedStore::new(watched.around(store), 2))
     };
-    let server = Server::start_with(|_| {}, around);
+    let server = Server::start_with(unaudited, around);
     customers(&server);
     works(&server, "fallback");
     let ends = watched.ends();
@@ -258,7 +264,7 @@ fn reads_that_hang_on_threads_do_not_take_the_server_down() {
 /// The flights with the service that decides on notices, on a store that is steered.
 fn notices() -> (Arc<Watched>, Server) {
     let watched = Watched::new();
-    let server = Server::start_with(|_| {}, |store| watched.around(store));
+    let server = Server::start_with(unaudited, |store| watched.around(store));
     register_flights(&server);
     server.admit(&plugin("delay-notice"));
     server.define("/v1/services", &text("demo/flights/flight-notice.toml"));
