@@ -339,7 +339,7 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                 return state.at(part, |state| Err(state.refuse("given twice")));
             }
             state.at(part, |state| match key {
-                "inputs" | "rows" | "shared" if (seen[0] && seen[1]) || (seen[0] && seen[2]) => {
+                "inputs" | "rows" | "shared" if seen[0] && (seen[1] || seen[2]) => {
                     Err(state.refuse("give \"inputs\", or \"rows\" with or without \"shared\""))
                 }
                 "inputs" => {

@@ -151,11 +151,11 @@ impl<'a> Run<'a> {
         let mut waiting: FuturesUnordered<Arriving> = FuturesUnordered::new();
         loop {
             // The plan's order is one in which each step finds what it needs, unless that is still on its way.
-            for at in 0..self.plan.steps.len() {
+            for (at, needed) in needed.iter().enumerate() {
                 if self.is_settled() {
                     return Ok(());
                 }
-                if needed[at] && !self.begun[at] && self.is_ready(at) {
+                if *needed && !self.begun[at] && self.is_ready(at) {
                     self.begun[at] = true;
                     waiting.extend(self.step(at)?);
                 }

@@ -113,7 +113,7 @@ fn what_is_neither_in_a_row_nor_shared_is_missing() {
         "rows[1].customer: missing; a text belongs here",
     );
     refused(
-        &format!(r#"{{"rows": [{{"customer": "a"}}], "shared": {{"amount": 2}}}}"#),
+        r#"{"rows": [{"customer": "a"}], "shared": {"amount": 2}}"#,
         "rows[0].at: missing; a timestamp belongs here",
     );
 }
