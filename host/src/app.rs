@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, StoreKind};
 use crate::error::{Error, Result};
+use crate::load::Load;
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -17,6 +18,8 @@ pub struct App {
     /// None where the configuration switches it off.
     pub log: Option<Box<dyn FeatureLog>>,
     pub metrics: Arc<Metrics>,
+    /// What is in flight.
+    pub load: Arc<Load>,
 }
 
 impl App {
@@ -68,6 +71,7 @@ impl App {
             false => None,
         };
         Ok(App {
+            load: Arc::new(Load::new(&config.server, &metrics)),
             config,
             registry,
             store,

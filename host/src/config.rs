@@ -39,6 +39,20 @@ pub struct Server {
     pub inline_bytes: usize,
     /// Seconds that requests in flight have to finish after SIGTERM.
     pub drain_seconds: u64,
+    /// Requests to score that may be in flight at once, a quarter of them larger than inline_bytes; one more gets 503 and
+    /// Retry-After.
+    pub in_flight: usize,
+    /// Milliseconds that those in flight may keep a new request waiting, going by what the last ones took; where it would
+    /// be longer it gets 503. 0 lets it wait.
+    pub wait_ms: u64,
+    /// Bytes that the bodies of requests to score may take up at once; over it, 503.
+    pub in_flight_bytes: usize,
+    /// Seconds that the body of a request may keep the server waiting, and one more for each KiB that comes; after that, 408.
+    pub body_seconds: u64,
+    /// Connections that may be open at once; one more is told so and closed.
+    pub connections: usize,
+    /// Seconds after which a connection is closed that is idle, or has not sent the whole head of a request.
+    pub idle_seconds: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -93,6 +107,12 @@ impl Default for Server {
             upload_limit: 64 << 20,
             inline_bytes: 64 << 10,
             drain_seconds: 30,
+            in_flight: 512,
+            wait_ms: 250,
+            in_flight_bytes: 256 << 20,
+            body_seconds: 30,
+            connections: 4096,
+            idle_seconds: 75,
         }
     }
 }
@@ -144,6 +164,22 @@ impl Config {
                 return Err(format!("{key} is 0: nothing could be sent"));
             }
         }
+        for (key, zero) in [
+            ("server.in_flight", self.server.in_flight == 0),
+            ("server.connections", self.server.connections == 0),
+            ("server.body_seconds", self.server.body_seconds == 0),
+            ("server.idle_seconds", self.server.idle_seconds == 0),
+        ] {
+            if zero {
+                return Err(format!("{key} is 0: nothing could be answered"));
+            }
+        }
+        if self.server.in_flight_bytes < self.server.body_limit {
+            return Err(format!(
+                "server.in_flight_bytes is {}, less than server.body_limit: a body of {} bytes would never be taken",
+                self.server.in_flight_bytes, self.server.body_limit
+            ));
+        }
         Ok(())
     }
 }
@@ -184,6 +220,11 @@ mod tests {
             ("[log]\nqeue = 1", "qeue"),
             ("[server]\nlisten = \"0.0.0.0:80\"", "server.listen"),
             ("[server]\nrow_limit = 0", "server.row_limit"),
+            ("[server]\nin_flight = 0", "server.in_flight"),
+            ("[server]\nconnections = 0", "server.connections"),
+            ("[server]\nbody_seconds = 0", "server.body_seconds"),
+            ("[server]\nidle_seconds = 0", "server.idle_seconds"),
+            ("[server]\nin_flight_bytes = 1000", "server.in_flight_bytes"),
             ("[store]\nkind = \"redis\"", "redis"),
         ] {
             let message = Config::parse(text).unwrap_err();

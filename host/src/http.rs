@@ -4,10 +4,12 @@ mod aliases;
 mod answer;
 mod body;
 mod changes;
+mod connections;
 mod health;
 mod lifecycle;
 mod lineage;
 mod models;
+mod overload;
 mod problem;
 mod score;
 mod services;
@@ -18,13 +20,11 @@ mod views;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -37,8 +37,6 @@ pub use problem::Problem;
 #[derive(Clone)]
 pub(crate) struct Shared {
     app: Arc<App>,
-    /// Bounds the threads that work on large requests.
-    batch: Arc<Semaphore>,
 }
 
 /// Answers on `listener` until `stop` resolves, then lets requests in flight finish.
@@ -47,24 +45,12 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let drain = Duration::from_secs(app.config.server.drain_seconds);
-    let router = router(app.clone());
     // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's acknowledgement.
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let stopping = Arc::new(tokio::sync::Notify::new());
-    let stopped = stopping.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        stop.await;
-        stopped.notify_one();
-    });
-    tokio::select! {
-        outcome = server.into_future() => outcome?,
-        () = async { stopping.notified().await; tokio::time::sleep(drain).await } => {
-            tracing::warn!(seconds = drain.as_secs(), "requests in flight did not finish in time and are given up");
-        }
-    }
+    app.load.watch(tokio::runtime::Handle::current());
+    connections::serve(&app, listener, router(app.clone()), stop).await;
     app.flush().map_err(std::io::Error::other)
 }
 
@@ -78,9 +64,6 @@ async fn blocking<T: Send + 'static>(
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
-    let batch = Arc::new(Semaphore::new(
-        std::thread::available_parallelism().map_or(2, usize::from),
-    ));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -137,5 +120,5 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/lineage/{kind}/{id}", get(lineage::show))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .with_state(Shared { app, batch })
+        .with_state(Shared { app })
 }

@@ -17,6 +17,7 @@
 //! | [`transform`] | runs components | know HTTP or tokio; nobody else knows wasmtime |
 //! | [`join`] | columns side by side | anything else: it is pure |
 //! | [`model`] | vector → score | nobody else knows tract |
+//! | [`load`] | how much is in flight, and whether more can be taken | know who asks or what for |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row | trust a transform's word |
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
@@ -34,6 +35,7 @@ pub mod error;
 pub mod http;
 pub mod ingest;
 pub mod join;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod model;

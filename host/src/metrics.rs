@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder, exponential_buckets,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder, exponential_buckets,
 };
 
 use crate::error::{Error, Result};
@@ -26,6 +26,8 @@ pub struct Metrics {
     fallbacks: IntCounterVec,
     stage_seconds: HistogramVec,
     errors: IntCounterVec,
+    overloaded: IntCounterVec,
+    expected_wait: Gauge,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -152,6 +154,19 @@ impl Metrics {
                     "Answers that were a problem, by kind",
                     &["kind"],
                 )?,
+                overloaded: counters(
+                    "tidemill_overloaded_total",
+                    "Requests answered with 503 because of the load, by the limit they met: in_flight, wait, bytes, batch, connections",
+                    &["limit"],
+                )?,
+                expected_wait: {
+                    let gauge = Gauge::new(
+                        "tidemill_expected_wait_seconds",
+                        "How long the requests in flight keep the workers busy, going by the last ones",
+                    )?;
+                    registry.register(Box::new(gauge.clone()))?;
+                    gauge
+                },
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(
                     "tidemill_log_dropped",
@@ -238,6 +253,15 @@ impl Metrics {
     /// Counts an answer that was a problem.
     pub fn problem(&self, kind: &str) {
         self.errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts requests that met a limit of the load.
+    pub fn overloaded(&self, limit: &str) -> IntCounter {
+        self.overloaded.with_label_values(&[limit])
+    }
+
+    pub fn expected_wait(&self, wait: Duration) {
+        self.expected_wait.set(wait.as_secs_f64());
     }
 
     /// What became of the feature log's records since the start.

@@ -27,6 +27,7 @@ pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     if let Some(log) = &app.log {
         app.metrics.log(log.written(), log.dropped(), log.failed());
     }
+    app.metrics.expected_wait(app.load.expected_wait());
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         app.metrics.text(),

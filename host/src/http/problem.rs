@@ -55,6 +55,16 @@ impl Problem {
         )
     }
 
+    pub fn slow_body(why: impl ToString) -> Problem {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-body",
+            "The body did not come in time",
+            format!("body: {}", why.to_string()),
+        )
+        .with("field", "body")
+    }
+
     /// The members of RFC 9457, and ours.
     pub fn body(&self) -> Value {
         let mut body = json!({
