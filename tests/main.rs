@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod flights;
 mod models;
+mod overload;
 mod registry;
 mod same;
 mod support;

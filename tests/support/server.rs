@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill::app::App;
 use tidemill::config::Config;
+use tidemill::store::OnlineStore;
 use tokio::runtime::Runtime;
 
 use super::{guest, plugin, text};
@@ -30,6 +31,14 @@ pub struct Answer {
 impl Server {
     /// A server with every default but what `change` changes, and nothing registered.
     pub fn start(change: impl FnOnce(&mut Config)) -> Server {
+        Server::start_around(change, |store| store)
+    }
+
+    /// As [`Server::start`], with another store around the online store.
+    pub fn start_around(
+        change: impl FnOnce(&mut Config),
+        store: impl FnOnce(Arc<dyn OnlineStore>) -> Arc<dyn OnlineStore>,
+    ) -> Server {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
         let mut config = Config {
             data_dir: data.path().to_owned(),
@@ -37,7 +46,7 @@ impl Server {
         };
         config.server.listen = "127.0.0.1:0".parse().expect("an address");
         change(&mut config);
-        let app = Arc::new(App::open(config).expect("the server opens"));
+        let app = Arc::new(App::open_with(config, store).expect("the server opens"));
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
