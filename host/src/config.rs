@@ -1,5 +1,7 @@
 //! One TOML file, every key with a default that runs. An unknown key is refused: it is a typing error more often than not.
 
+mod documented;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +60,7 @@ pub struct Server {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
+    /// "sled": embedded, on disk; or "memory": gone when the server stops.
     pub kind: StoreKind,
     /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; 0 reads on the
     /// request's own thread, which is faster where the disk is.
@@ -80,6 +83,7 @@ pub enum StoreKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
+    /// Whether what the server saw and answered is kept at all.
     pub enabled: bool,
     #[serde(flatten)]
     pub settings: log::Settings,
@@ -137,6 +141,11 @@ impl Config {
         })?;
         Config::parse(&text)
             .map_err(|reason| Error::refused(format!("config file {}", path.display()), reason))
+    }
+
+    /// As a file, with what each key means.
+    pub fn documented(&self) -> Result<String, toml::ser::Error> {
+        documented::documented(self)
     }
 
     fn parse(text: &str) -> Result<Config, String> {
