@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidemill::config::Config;
 use tidemill::error::Result;
-use tidemill::store::{self, Fetched, OnlineStore, ViewRows, Written};
+use tidemill::store::{self, AsOf, Fetched, OnlineStore, ViewRows, Written};
 use tokio::sync::Semaphore;
 
 use super::support::Server;
@@ -52,19 +52,19 @@ impl ViewRows for GatedRows {
         self.inner.name()
     }
 
-    fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        self.inner.get(key, found)
+    fn get(&self, key: &[u8], as_of: AsOf, found: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.inner.get(key, as_of, found)
     }
 
     fn waits(&self) -> bool {
         true
     }
 
-    fn fetch(self: Arc<Self>, keys: Vec<Vec<u8>>) -> Fetched {
+    fn fetch(self: Arc<Self>, keys: Vec<(Vec<u8>, AsOf)>) -> Fetched {
         Box::pin(async move {
             if keys
                 .iter()
-                .any(|key| key.windows(4).any(|part| part == b"slow"))
+                .any(|(key, _)| key.windows(4).any(|part| part == b"slow"))
             {
                 self.gate.come.fetch_add(1, SeqCst);
                 let _ = self.gate.open.acquire().await;
@@ -79,6 +79,10 @@ impl ViewRows for GatedRows {
 
     fn count(&self) -> Result<u64> {
         self.inner.count()
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.inner.clear()
     }
 }
 
