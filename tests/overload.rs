@@ -373,3 +373,21 @@ fn idle_connections_and_heads_that_never_end_are_closed() {
         assert!(connection.closed());
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_does_not_read_its_answer_is_let_go() {
+    let (server, _) = server(|config| config.server.idle_seconds = 1);
+    let rows = vec![json!({ "id": "a" }); 100_000];
+    let body = json!({ "rows": rows }).to_string();
+    let mut deaf = Raw::connect(&server);
+    deaf.begin(body.len());
+    deaf.send(body);
+    let pause = Duration::from_millis(10);
+    deaf.0.set_write_timeout(Some(pause)).expect("a pause");
+    // What is not an answer to a full pipe is the end of the connection.
+    until(|| match deaf.0.write(b" ") {
+        Ok(_) => false,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    });
+}

@@ -227,9 +227,12 @@ async fn answer(
         if reader.read_buf(buffer).await? == 0 {
             bail!("closed");
         }
-        let from = buffer.len().saturating_sub(16 << 10);
-        if let Some(at) = find(&buffer[from..], b"\r\n\r\n") {
-            break from + at + 4;
+        let most = buffer.len().min(16 << 10);
+        if let Some(at) = find(&buffer[..most], b"\r\n\r\n") {
+            break at + 4;
+        }
+        if buffer.len() > most {
+            bail!("no end of the head");
         }
     };
     let text = std::str::from_utf8(&buffer[..head])?;

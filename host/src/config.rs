@@ -53,7 +53,8 @@ pub struct Server {
     pub body_seconds: u64,
     /// Connections that may be open at once; one more is told so and closed.
     pub connections: usize,
-    /// Seconds after which a connection is closed that is idle, or has not sent the whole head of a request.
+    /// Seconds after which a connection is closed that is idle, has not sent the whole head of a request, or does not read
+    /// its answer.
     pub idle_seconds: u64,
 }
 

@@ -20,6 +20,7 @@ mod views;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -45,10 +46,8 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
+    let idle = Duration::from_secs(app.config.server.idle_seconds);
+    let listener = listener.tap_io(move |stream| connections::tune(stream, idle));
     app.load.watch(tokio::runtime::Handle::current());
     connections::serve(&app, listener, router(app.clone()), stop).await;
     app.flush().map_err(std::io::Error::other)

@@ -9,8 +9,8 @@
 //!
 //! - as many are in flight as there are places (`server.in_flight`), whatever they wait for;
 //! - those in flight, at the work that the last ones took, would keep a new one waiting longer than `server.wait_ms`.
-//!   This says what will be, where a measured delay would say what was; and where few are in flight it is never asked, so
-//!   that a machine that stumbles turns nobody away.
+//!   This says what will be, where a measured delay would say what was. Work is CPU time, and where few are in flight it
+//!   is not asked for: a machine that is busy with something else turns nobody away.
 //!
 //! Work nobody waits for at a screen asks [`Load::is_high`], or takes [`Load::batch_turn`].
 
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::runtime::Handle;
@@ -33,7 +34,7 @@ use crate::metrics::Metrics;
 const HEAVY: Duration = Duration::from_micros(100);
 
 /// So many requests in flight for each worker are never turned away for the time they would wait.
-const FEW: usize = 4;
+const FEW: usize = 8;
 
 /// Of the places, large requests may have one in so many.
 const BATCH_SHARE: usize = 4;
@@ -56,7 +57,7 @@ pub struct Load {
     large: AtomicUsize,
     /// Bytes of bodies that are read or being read.
     bytes: AtomicUsize,
-    /// Nanoseconds that a request keeps a worker busy; a moving mean.
+    /// Nanoseconds of work of a request; a moving mean.
     work: AtomicU64,
     /// Of the last requests, the share that was turned away, from 0 to [`ALL`]; a moving mean.
     away: AtomicU64,
@@ -279,18 +280,27 @@ impl Place {
         let mut work = pin!(work);
         let mut spent = Duration::ZERO;
         loop {
-            let turn = if load.work.load(Relaxed) >= HEAVY.as_nanos() as u64 {
-                let turn = load.turns.acquire().await.ok();
+            let polled = if load.work.load(Relaxed) < HEAVY.as_nanos() as u64 {
+                poll_fn(|cx| {
+                    let started = Instant::now();
+                    let polled = work.as_mut().poll(cx);
+                    spent += started.elapsed();
+                    Poll::Ready(polled)
+                })
+                .await
+            } else {
+                let _turn = load.turns.acquire().await;
                 // Whoever has just asked is heard before this one is worked on: turned away, if it must be, at once.
                 tokio::task::yield_now().await;
-                turn
-            } else {
-                None
+                poll_fn(|cx| {
+                    // By the clock of this thread, which others on the machine do not hold up.
+                    let started = ThreadTime::now();
+                    let polled = work.as_mut().poll(cx);
+                    spent += started.elapsed();
+                    Poll::Ready(polled)
+                })
+                .await
             };
-            let started = Instant::now();
-            let polled = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-            spent += started.elapsed();
-            drop(turn);
             if let Poll::Ready(answer) = polled {
                 load.learn(spent);
                 return answer;

@@ -21,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep, timeout};
 use tower_service::Service;
@@ -34,6 +35,9 @@ const BUFFER: usize = 64 << 10;
 
 /// How long a connection over the limit has for its one request.
 const BRIEF: Duration = Duration::from_secs(5);
+
+/// Files that are open beside connections.
+const FILES: usize = 256;
 
 /// Bytes of a body that earn a slow sender another second.
 const PACE: usize = 1 << 10;
@@ -50,8 +54,9 @@ pub async fn serve<L>(
     let server = &app.config.server;
     // Over the limit a few more are answered once and closed: whoever asks for health is told, others get their 503.
     // Beyond those, connections wait in the kernel.
-    let spare = server.connections / 16 + 4;
-    let slots = Arc::new(Semaphore::new(server.connections + spare));
+    let connections = affordable(server.connections);
+    let spare = connections / 16 + 4;
+    let slots = Arc::new(Semaphore::new(connections + spare));
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
@@ -92,6 +97,36 @@ pub async fn serve<L>(
             "requests in flight did not finish in time and are given up"
         );
     }
+}
+
+/// So many connections, or as many as the system lets this process have beside its files: one too many, and nobody
+/// would be let in for a while.
+fn affordable(connections: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let most = files.map_or(usize::MAX, |files| {
+        files.saturating_sub(FILES).max(1) / 17 * 16
+    });
+    if connections > most {
+        tracing::warn!(
+            connections,
+            most,
+            "the system lets this process open too few files for server.connections; raise it with ulimit -n"
+        );
+    }
+    connections.min(most.max(1))
+}
+
+/// Sets what every connection needs.
+pub fn tune(stream: &TcpStream, idle: Duration) {
+    // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    // Who does not read the answer keeps it in memory, and no time limit of ours would see it.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(idle));
 }
 
 async fn answer(
