@@ -14,6 +14,7 @@ mod graph;
 mod jobs;
 mod models;
 mod openapi;
+mod overload;
 mod registry;
 mod rollout;
 mod same;

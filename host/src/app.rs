@@ -7,6 +7,7 @@ use crate::access::Access;
 use crate::config::{Config, StoreKind};
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
+use crate::load::Load;
 use crate::log::{FeatureLog, ParquetLog};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -28,6 +29,8 @@ pub struct App {
     pub jobs: Arc<Jobs>,
     pub shadows: Shadows,
     pub metrics: Arc<Metrics>,
+    /// What is in flight.
+    pub load: Arc<Load>,
 }
 
 impl App {
@@ -78,6 +81,7 @@ impl App {
         )?;
         let skew = Audit::start(&config.skew, dir.join("skew"), metrics.clone())?;
         Ok(App {
+            load: Arc::new(Load::new(&config.server, &metrics)),
             config,
             skew,
             access,

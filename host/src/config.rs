@@ -1,5 +1,7 @@
 //! One TOML file, every key with a default that runs. An unknown key is refused: it is a typing error more often than not.
 
+mod documented;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,21 @@ pub struct Server {
     pub inline_bytes: usize,
     /// Seconds that requests in flight have to finish after SIGTERM.
     pub drain_seconds: u64,
+    /// Requests to score that may be in flight at once, a quarter of them larger than inline_bytes; one more gets 503 and
+    /// Retry-After.
+    pub in_flight: usize,
+    /// Milliseconds that those in flight may keep a new request waiting, going by what the last ones took; where it would
+    /// be longer it gets 503. 0 lets it wait.
+    pub wait_ms: u64,
+    /// Bytes that the bodies of requests to score may take up at once; over it, 503.
+    pub in_flight_bytes: usize,
+    /// Seconds that the body of a request may keep the server waiting, and one more for each KiB that comes; after that, 408.
+    pub body_seconds: u64,
+    /// Connections that may be open at once; one more is told so and closed.
+    pub connections: usize,
+    /// Seconds after which a connection is closed that is idle, has not sent the whole head of a request, or does not read
+    /// its answer.
+    pub idle_seconds: u64,
     /// HTTPS in place of HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -72,6 +89,7 @@ pub struct Access {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
+    /// "sled": embedded, on disk; or "memory": gone when the server stops.
     pub kind: StoreKind,
     /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; a look-up that
     /// finds all of them busy waits its turn. 0 reads on the request's own thread, which is faster where the disk is.
@@ -94,6 +112,7 @@ pub enum StoreKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
+    /// Whether what the server saw and answered is kept at all.
     pub enabled: bool,
     #[serde(flatten)]
     pub settings: log::Settings,
@@ -126,6 +145,12 @@ impl Default for Server {
             inline_bytes: 64 << 10,
             drain_seconds: 30,
             tls: None,
+            in_flight: 512,
+            wait_ms: 250,
+            in_flight_bytes: 256 << 20,
+            body_seconds: 30,
+            connections: 4096,
+            idle_seconds: 75,
         }
     }
 }
@@ -150,6 +175,11 @@ impl Config {
         })?;
         Config::parse(&text)
             .map_err(|reason| Error::refused(format!("config file {}", path.display()), reason))
+    }
+
+    /// As a file, with what each key means.
+    pub fn documented(&self) -> Result<String, toml::ser::Error> {
+        documented::documented(self)
     }
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -178,6 +208,22 @@ impl Config {
         }
         if self.shadow.threads == 0 {
             return Err("shadow.threads is 0: no shadow would ever run; 1 is least, and aliases without shadows use none".to_owned());
+        }
+        for (key, zero) in [
+            ("server.in_flight", self.server.in_flight == 0),
+            ("server.connections", self.server.connections == 0),
+            ("server.body_seconds", self.server.body_seconds == 0),
+            ("server.idle_seconds", self.server.idle_seconds == 0),
+        ] {
+            if zero {
+                return Err(format!("{key} is 0: nothing could be answered"));
+            }
+        }
+        if self.server.in_flight_bytes < self.server.body_limit {
+            return Err(format!(
+                "server.in_flight_bytes is {}, less than server.body_limit: a body of {} bytes would never be taken",
+                self.server.in_flight_bytes, self.server.body_limit
+            ));
         }
         self.jobs.check()
     }
@@ -247,6 +293,11 @@ mod tests {
             ("[server]\nrow_limit = 0", "server.row_limit"),
             ("[shadow]\nthreads = 0", "shadow.threads"),
             ("[shadow]\nqueue = 0", "queue"),
+            ("[server]\nin_flight = 0", "server.in_flight"),
+            ("[server]\nconnections = 0", "server.connections"),
+            ("[server]\nbody_seconds = 0", "server.body_seconds"),
+            ("[server]\nidle_seconds = 0", "server.idle_seconds"),
+            ("[server]\nin_flight_bytes = 1000", "server.in_flight_bytes"),
             ("[store]\nkind = \"redis\"", "redis"),
             ("[skew]\nshare = 2.0", "skew.share"),
             ("[jobs]\nwrokers = 2", "wrokers"),

@@ -6,6 +6,7 @@ mod answer;
 mod audit;
 mod body;
 mod changes;
+mod connections;
 mod health;
 mod jobs;
 mod lifecycle;
@@ -13,6 +14,7 @@ mod lineage;
 mod listen;
 mod models;
 pub mod openapi;
+mod overload;
 mod path;
 mod problem;
 mod score;
@@ -25,23 +27,19 @@ mod transforms;
 mod views;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::registry::Kind;
-use listen::{Peer, Plain, Secure};
+use listen::{Plain, Secure};
 
 use lifecycle::{delete, restore, retire};
 use path::Path;
@@ -51,8 +49,6 @@ pub use problem::Problem;
 #[derive(Clone)]
 pub(crate) struct Shared {
     app: Arc<App>,
-    /// Bounds the threads that work on large requests.
-    batch: Arc<Semaphore>,
 }
 
 /// Answers on `listener` until `stop` resolves, then lets requests in flight finish. Speaks TLS where the configuration
@@ -63,11 +59,21 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let router = access::guard(app.clone(), router(app.clone()), listener.local_addr()?);
-    let listener = Plain(listener);
     let workers = app.jobs.start(jobs::run(&app, Handle::current()))?;
+    app.load.watch(Handle::current());
+    let jobs = app.jobs.clone();
+    let stop = async move {
+        stop.await;
+        jobs.stop();
+    };
+    let idle = Duration::from_secs(app.config.server.idle_seconds);
+    let listener = Plain { listener, idle };
     match app.access.tls {
-        None => on(&app, listener, router, stop).await?,
-        Some(_) => on(&app, Secure::new(listener, app.clone()), router, stop).await?,
+        None => connections::serve(&app, listener, router, stop).await,
+        Some(_) => {
+            let listener = Secure::new(listener, app.clone());
+            connections::serve(&app, listener, router, stop).await;
+        }
     }
     let drain = Duration::from_secs(app.config.server.drain_seconds);
     let ended = tokio::task::spawn_blocking(move || workers.stop(drain)).await;
@@ -75,34 +81,6 @@ pub async fn serve(
         tracing::warn!("a job is given up where it stands; it is begun anew at the next start");
     }
     app.flush().map_err(std::io::Error::other)
-}
-
-async fn on<L>(
-    app: &App,
-    listener: L,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()>
-where
-    L: Listener<Addr = SocketAddr>,
-    Peer: for<'a> Connected<IncomingStream<'a, L>>,
-{
-    let drain = Duration::from_secs(app.config.server.drain_seconds);
-    let stopping = Arc::new(tokio::sync::Notify::new());
-    let (stopped, jobs) = (stopping.clone(), app.jobs.clone());
-    let router = router.into_make_service_with_connect_info::<Peer>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        stop.await;
-        jobs.stop();
-        stopped.notify_one();
-    });
-    tokio::select! {
-        outcome = server.into_future() => outcome?,
-        () = async { stopping.notified().await; tokio::time::sleep(drain).await } => {
-            tracing::warn!(seconds = drain.as_secs(), "requests in flight did not finish in time and are given up");
-        }
-    }
-    Ok(())
 }
 
 /// Work that takes a while, or waits for the disk, on a thread where no request waits behind it.
@@ -115,10 +93,7 @@ async fn blocking<T: Send + 'static>(
 
 /// The routes. What each needs stands in [`crate::access::rules`].
 pub fn router(app: Arc<App>) -> Router {
-    let batch = Arc::new(Semaphore::new(
-        std::thread::available_parallelism().map_or(2, usize::from),
-    ));
-    let shared = Shared { app, batch };
+    let shared = Shared { app };
     let scoring = Router::new()
         .route("/v1/services/{id}/score", post(score::score))
         .route("/v1/services/{id}/features", post(score::features))

@@ -18,6 +18,7 @@
 //! | [`transform`] | runs components | know HTTP or tokio; nobody else knows wasmtime |
 //! | [`join`] | columns side by side | anything else: it is pure |
 //! | [`model`] | vector → score | nobody else knows tract |
+//! | [`load`] | how much is in flight, and whether more can be taken | know who asks or what for |
 //! | [`log`] | what was seen and answered, to Parquet | make an answer wait |
 //! | [`jobs`] | answers for later: kept, run when there is time, fetched or sent | know HTTP or how an answer is made |
 //! | [`canary`], [`shadow`] | other versions for a share of the requests: in the answer's place, or after it for the log | let a shadow touch an answer |
@@ -43,6 +44,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod join;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod model;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder, exponential_buckets,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder, exponential_buckets,
 };
 
 use crate::error::{Error, Result};
@@ -34,6 +34,8 @@ pub struct Metrics {
     turned_away: IntCounterVec,
     /// By service, version and outcome.
     pub shadows: IntCounterVec,
+    overloaded: IntCounterVec,
+    expected_wait: Gauge,
     pub in_flight: IntGauge,
     log_dropped: IntGauge,
     log_written: IntGauge,
@@ -188,6 +190,19 @@ impl Metrics {
                     "Requests for a shadow by its version and what came of them: ok, failed (no row was answered), undecoded (the body is not what this version reads), dropped (no place in the queue)",
                     &["service", "version", "outcome"],
                 )?,
+                overloaded: counters(
+                    "tidemill_overloaded_total",
+                    "Requests answered with 503 because of the load, by the limit they met: in_flight, wait, bytes, batch, connections",
+                    &["limit"],
+                )?,
+                expected_wait: {
+                    let gauge = Gauge::new(
+                        "tidemill_expected_wait_seconds",
+                        "How long the requests in flight keep the workers busy, going by the last ones",
+                    )?;
+                    registry.register(Box::new(gauge.clone()))?;
+                    gauge
+                },
                 in_flight: gauge("tidemill_requests_in_flight", "Requests being answered now")?,
                 log_dropped: gauge(
                     "tidemill_log_dropped",
@@ -301,6 +316,15 @@ impl Metrics {
     /// Counts a request that was turned away for who sent it.
     pub fn turned_away(&self, reason: &str) {
         self.turned_away.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts requests that met a limit of the load.
+    pub fn overloaded(&self, limit: &str) -> IntCounter {
+        self.overloaded.with_label_values(&[limit])
+    }
+
+    pub fn expected_wait(&self, wait: Duration) {
+        self.expected_wait.set(wait.as_secs_f64());
     }
 
     /// What became of the feature log's records since the start.

@@ -25,7 +25,7 @@ pub struct Serve {
     /// Where to keep everything, instead of the file's data_dir.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Print the configuration with every default, and stop.
+    /// Print the configuration with every default and what each key means, and stop.
     #[arg(long)]
     print_config: bool,
 }
@@ -37,7 +37,7 @@ impl Serve {
         config.data_dir = self.data_dir.unwrap_or(config.data_dir);
         config.check().map_err(anyhow::Error::msg)?;
         if self.print_config {
-            print!("{}", toml::to_string(&config)?);
+            print!("{}", config.documented()?);
             return Ok(());
         }
         let app = Arc::new(App::open(config)?);

@@ -1,28 +1,82 @@
 //! Reading what a client sends, up to a limit.
 
-use axum::body::{Body, to_bytes};
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
 use super::Problem;
+use super::connections::Slow;
 use crate::error::Error;
+use crate::load::{Overload, Weight};
 
 /// The whole body, if it is at most `limit` bytes.
 pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    to_bytes(body, limit).await.map_err(|error| {
-        let mut source: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(cause) = source {
-            if cause.to_string().contains("length limit exceeded") {
-                return Error::TooLarge {
-                    what: "the body".to_owned(),
-                    limit: format!("{limit} bytes"),
-                }
-                .into();
-            }
-            source = cause.source();
+    to_bytes(body, limit)
+        .await
+        .map_err(|error| broken(error, limit))
+}
+
+/// Why a request is not answered.
+pub enum Refused {
+    Wrong(Problem),
+    /// With what is left of its body.
+    Overload(Overload, Body),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(error: E) -> Refused {
+        Refused::Wrong(error.into())
+    }
+}
+
+/// As [`read`]; what is read takes up `weight`.
+pub async fn weighed(mut body: Body, limit: usize, weight: &mut Weight) -> Result<Bytes, Refused> {
+    let mut pieces = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(|error| broken(error, limit))?;
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        length += piece.len();
+        if length > limit {
+            return Err(too_large(limit).into());
         }
-        Error::invalid("body", format!("it broke off: {error}")).into()
+        if let Err(why) = weight.add(piece.len()) {
+            return Err(Refused::Overload(why, body));
+        }
+        pieces.push(piece);
+    }
+    // Small ones come in one piece.
+    Ok(match pieces.len() {
+        1 => pieces.remove(0),
+        _ => pieces.concat().into(),
     })
+}
+
+fn broken(error: axum::Error, limit: usize) -> Problem {
+    let mut source: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(cause) = source {
+        if let Some(slow) = cause.downcast_ref::<Slow>() {
+            return Problem::slow_body(slow);
+        }
+        if cause.to_string().contains("length limit exceeded") {
+            return too_large(limit);
+        }
+        source = cause.source();
+    }
+    Error::invalid("body", format!("it broke off: {error}")).into()
+}
+
+fn too_large(limit: usize) -> Problem {
+    Error::TooLarge {
+        what: "the body".to_owned(),
+        limit: format!("{limit} bytes"),
+    }
+    .into()
 }
 
 /// The content type without its parameters; empty if there is none.

@@ -55,6 +55,7 @@ pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
         failed += log.failed();
     }
     app.metrics.log(written, dropped, failed);
+    app.metrics.expected_wait(app.load.expected_wait());
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         app.metrics.text(),

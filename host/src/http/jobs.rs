@@ -151,10 +151,7 @@ async fn accept(shared: &Shared, id: &str, request: Request) -> Result<Response,
     let by = principal(request.extensions());
     let bytes = body::read(request.into_body(), shared.app.jobs.settings().body_limit).await?;
 
-    let (app, permit) = (
-        shared.app.clone(),
-        shared.batch.clone().acquire_owned().await,
-    );
+    let (app, permit) = (shared.app.clone(), shared.app.load.batch_turn().await);
     let accepted = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         // What cannot be read is said now, and not found by a client that asks later.

@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Problem;
+use super::{Problem, connections};
 use crate::app::App;
 
 /// How long a client has to say hello and agree on keys.
@@ -25,38 +24,28 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const RECORD: u8 = 0x16;
 
 /// Connections as they come.
-pub struct Plain(pub TcpListener);
+pub struct Plain {
+    pub listener: TcpListener,
+    /// How long a client may leave an answer unread.
+    pub idle: Duration,
+}
 
 /// The address of whoever is connected.
 #[derive(Clone, Copy)]
 pub struct Peer(pub SocketAddr);
-
-impl Connected<IncomingStream<'_, Plain>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Plain>) -> Peer {
-        Peer(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, Secure>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Secure>) -> Peer {
-        Peer(*stream.remote_addr())
-    }
-}
 
 impl Listener for Plain {
     type Io = TcpStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (stream, peer) = Listener::accept(&mut self.0).await;
-        // Answers are small and complete: without this, Nagle's algorithm holds them back for the client's
-        // acknowledgement.
-        let _ = stream.set_nodelay(true);
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        connections::tune(&stream, self.idle);
         (stream, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) const WRITING: &[Kind] = &[Kind::Internal, Kind::StoreFailed];
 
 /// What happens where rows are answered.
 pub(super) const SCORING: &[Kind] = &[
+    Kind::SlowBody,
+    Kind::Overloaded,
     Kind::RowRefused,
     Kind::TransformFailed,
     Kind::ModelFailed,
@@ -122,6 +124,10 @@ impl Problem {
     /// A port that speaks TLS was spoken to without it.
     pub fn tls_needed() -> Problem {
         Problem::new(Kind::TlsNeeded, "this port speaks TLS: use https://")
+    }
+
+    pub fn slow_body(why: impl ToString) -> Problem {
+        Problem::new(Kind::SlowBody, format!("body: {}", why.to_string())).with("field", "body")
     }
 
     /// The members of RFC 9457, and ours.

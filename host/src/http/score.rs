@@ -14,10 +14,11 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::answer::{Answer, Timings};
+use super::body::{self, Refused};
 use super::jobs::Job;
 use super::openapi::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
 use super::problem::{FINDING, Kind::JobsFull, SCORING};
-use super::{Path, Problem, Shared, body};
+use super::{Path, Shared, overload};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::log::Role;
@@ -95,35 +96,52 @@ pub async fn features(
 }
 
 async fn respond(shared: Shared, id: String, wanted: Wanted, body: Body) -> Response {
-    let _in_flight = InFlight::new(&shared.app.metrics);
-    let outcome = answered(&shared, &id, wanted, body).await;
-    match outcome {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(problem) => {
-            shared.app.metrics.problem(problem.kind());
+    let app = &shared.app;
+    let _in_flight = InFlight::new(&app.metrics);
+    let refused = match answered(app, &id, wanted, body).await {
+        Ok(json) => return ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(refused) => refused,
+    };
+    match refused {
+        Refused::Wrong(problem) => {
+            app.metrics.problem(problem.kind());
             problem.into_response()
+        }
+        Refused::Overload(why, rest) => {
+            overload::answer(&app.load, why, rest, app.config.server.body_limit)
         }
     }
 }
 
 async fn answered(
-    shared: &Shared,
+    app: &Arc<App>,
     id: &str,
     wanted: Wanted,
     body: Body,
-) -> Result<Vec<u8>, Problem> {
-    let app = &shared.app;
+) -> Result<Vec<u8>, Refused> {
+    let config = &app.config.server;
+    if let Err(why) = app.load.knock() {
+        return Err(Refused::Overload(why, body));
+    }
     let asked = app.registry.catalog().asked(id)?;
-    let bytes = body::read(body, app.config.server.body_limit).await?;
-    let outcome = if bytes.len() <= app.config.server.inline_bytes {
-        rolled_out(app, &asked, wanted, &bytes).await
-    } else {
-        let _permit = shared.batch.acquire().await;
+    // Whoever sends slowly has no place yet that another could use.
+    let mut weight = app.load.weigh();
+    let bytes = body::weighed(body, config.body_limit, &mut weight).await?;
+    let large = bytes.len() > config.inline_bytes;
+    let place = (app.load.enter(large)).map_err(|why| Refused::Overload(why, Body::empty()))?;
+    let outcome = if large {
+        let turn = app.load.batch_turn().await;
         let app = app.clone();
         let here = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || here.block_on(rolled_out(&app, &asked, wanted, &bytes)))
-            .await
-            .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+        tokio::task::spawn_blocking(move || {
+            // Held until the work is done, also where nobody waits for it any more.
+            let _held = (place, turn, weight);
+            here.block_on(rolled_out(&app, &asked, wanted, &bytes))
+        })
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+    } else {
+        place.work(rolled_out(app, &asked, wanted, &bytes)).await
     };
     Ok(outcome?)
 }

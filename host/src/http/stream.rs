@@ -18,7 +18,6 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use self::chunk::Scoring;
 use self::lines::Lines;
@@ -81,7 +80,7 @@ fn stream(shared: &Shared, id: &str, request: Request) -> Result<Response> {
         wanted,
         features: options.features,
     };
-    let stream = Stream::new(scoring, shared.batch.clone(), request.into_body(), whole);
+    let stream = Stream::new(scoring, request.into_body(), whole);
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/x-ndjson"),
         ("tidemill-service", name.as_str()),
@@ -111,7 +110,6 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 /// A request being answered. When the client goes away this is dropped, and with it what waits to be computed.
 struct Stream {
     lines: Lines,
-    batch: Arc<Semaphore>,
     scoring: Arc<Scoring>,
     /// How many rows have been taken.
     rows: u64,
@@ -120,11 +118,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(scoring: Scoring, batch: Arc<Semaphore>, body: Body, whole: bool) -> Stream {
+    fn new(scoring: Scoring, body: Body, whole: bool) -> Stream {
         let (app, limit) = (&scoring.app, scoring.app.config.server.body_limit);
         Stream {
             lines: Lines::new(body, limit, whole),
-            batch,
             _in_flight: InFlight::new(&app.metrics),
             scoring: Arc::new(scoring),
             rows: 0,
@@ -150,7 +147,7 @@ impl Stream {
             Ok(Some(chunk)) => {
                 let (first, scoring) = (self.rows, self.scoring.clone());
                 self.rows += chunk.lines.len() as u64;
-                let permit = self.batch.clone().acquire_owned().await;
+                let permit = self.scoring.app.load.batch_turn().await;
                 let here = tokio::runtime::Handle::current();
                 tokio::task::spawn_blocking(move || {
                     // Held until the work is done, also where nobody waits for it any more.

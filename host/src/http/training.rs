@@ -37,7 +37,7 @@ pub async fn rows(
         other => return Err(Problem::unsupported_media(other, PARQUET)),
     }
     let spine = body::read(body, shared.app.config.server.upload_limit).await?;
-    let _permit = shared.batch.acquire().await;
+    let _turn = shared.app.load.batch_turn().await;
     let app = shared.app.clone();
     let file = tokio::task::spawn_blocking(move || joined(&app.registry, &id, spine))
         .await

@@ -32,9 +32,11 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// How many bytes of records may wait to be written; more are dropped.
     pub queue_bytes: usize,
+    /// A file that holds so many rows is finished, and a new one begun.
     pub file_rows: usize,
+    /// The same, for its bytes.
     pub file_bytes: usize,
-    /// What a crash may lose at most, in time.
+    /// The same, for its age in seconds: what a crash may lose at most.
     pub file_seconds: u64,
 }
 

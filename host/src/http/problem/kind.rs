@@ -80,6 +80,8 @@ kinds! {
         "Nothing is at that address.";
     MethodNotAllowed: 405, "method-not-allowed", "Another method is needed", [],
         "The address is answered, but not with that method; the header `Allow` lists those it is answered with.";
+    SlowBody: 408, "slow-body", "The body did not come in time", [FIELD],
+        "The body of a request came more slowly than the server waits.";
     Conflict: 409, "conflict", "The name is taken", [],
         "Something else is there, or something in use stands against it.";
     TooLarge: 413, "too-large", "Over a limit", [LIMIT],
@@ -102,6 +104,8 @@ kinds! {
         "The online store could not be read or written.";
     Busy: 503, "busy", "Too busy", [],
         "There is more to do than is done at once; nothing of it was begun.";
+    Overloaded: 503, "overloaded", "The server has more to do than it can", [],
+        "Nothing of the request was done; the header `Retry-After` says when to come again.";
     AuditFailed: 503, "audit-failed", "The audit log cannot be written", [],
         "Nothing is changed that cannot be written down.";
     JobsFull: 503, "jobs-full", "Too many jobs wait", [JOBS],
@@ -177,7 +181,10 @@ impl Kind {
 
     /// Whether the answer has the header `Retry-After`.
     pub const fn says_when(self) -> bool {
-        matches!(self, Kind::NotDone | Kind::TooManyAttempts | Kind::JobsFull)
+        matches!(
+            self,
+            Kind::NotDone | Kind::TooManyAttempts | Kind::JobsFull | Kind::Overloaded
+        )
     }
 
     /// `urn:tidemill:problem:not-found`.

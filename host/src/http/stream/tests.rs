@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 
 use super::chunk::Scoring;
 use super::{CHUNK_BYTES, CHUNK_ROWS, Stream};
@@ -55,7 +54,7 @@ impl Fixture {
             wanted: Wanted::Features,
             features: true,
         };
-        Stream::new(scoring, Arc::new(Semaphore::new(1)), body, whole)
+        Stream::new(scoring, body, whole)
     }
 
     async fn all(&self, body: impl Into<Body>) -> Vec<Value> {

@@ -1,0 +1,196 @@
+//! What a server does when it is asked ten times what it can.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::client::{self, Pace, Plan, Target};
+use crate::process::Process;
+use crate::{flights, measure};
+
+#[derive(Args)]
+pub struct Overload {
+    /// The program that serves.
+    #[arg(long, default_value = "target/release/tidemill")]
+    program: PathBuf,
+    /// A data folder with the demo in it; without it the demo is run first.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Rows a request; 0: one as "inputs".
+    #[arg(long, default_value_t = 200)]
+    rows: usize,
+    /// Seconds of overload.
+    #[arg(long, default_value_t = 30.0)]
+    seconds: f64,
+    /// How many times what it can.
+    #[arg(long, default_value_t = 10.0)]
+    times: f64,
+    /// Connections over which it is asked too much; what it can is found with 64.
+    #[arg(long, default_value_t = 1024)]
+    connections: usize,
+    /// Threads that ask.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Lines of a configuration file for the server, such as "[server]\nin_flight = 64".
+    #[arg(long, default_value = "")]
+    config: String,
+}
+
+impl Overload {
+    pub fn run(self) -> Result<()> {
+        let temporary = tempfile::tempdir()?;
+        let data = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => demo(&self.program, temporary.path())?,
+        };
+        let config = temporary.path().join("load.toml");
+        std::fs::write(&config, &self.config)?;
+        let server = Server::start(&self.program, &data, &config)?;
+        let process = Process(server.child.id());
+        let url = format!("{}/v1/services/flight-delay/score", server.url);
+        let target = Target::new(&url, "POST", &flights::bodies(self.rows)?)?;
+        let plan = |connections, seconds, pace| Plan {
+            connections,
+            seconds,
+            threads: self.threads,
+            pace,
+        };
+        client::run(&target, &plan(8, 2.0, Pace::Closed))?;
+
+        println!("one at a time:");
+        let alone = measure(&target, &plan(1, 3.0, Pace::Closed), Some(process.0))?;
+        println!("{alone}\n\nwhat it can, over 64 connections:");
+        let capacity = measure(&target, &plan(64, 8.0, Pace::Closed), Some(process.0))?;
+        println!("{capacity}");
+
+        let rate = capacity.good_per_second * self.times;
+        println!(
+            "\n{} times that, {rate:.0} a second, over {} connections:",
+            self.times, self.connections
+        );
+        let pace = Pace::Open {
+            rate,
+            give_up: Duration::from_secs(1),
+        };
+        let resident = process.resident()?;
+        let (over, health) = std::thread::scope(|scope| {
+            let health = scope.spawn(|| probe(&server.url, self.seconds - 1.0));
+            let over = measure(
+                &target,
+                &plan(self.connections, self.seconds, pace),
+                Some(process.0),
+            );
+            (over, health.join())
+        });
+        let over = over?;
+        let health = health.map_err(|_| anyhow::anyhow!("the probe panicked"))??;
+        println!("{over}");
+        println!("  health {health}");
+
+        let mut after = Vec::new();
+        for _ in 0..20 {
+            let began = Instant::now();
+            let one = measure(&target, &plan(1, 0.0001, Pace::Closed), None)?;
+            after.push((began.elapsed(), one.good.max, one.statuses));
+        }
+        let again = measure(&target, &plan(64, 4.0, Pace::Closed), Some(process.0))?;
+        println!("\nthe first requests afterwards, one at a time:");
+        for (_, micros, statuses) in after.iter().take(5) {
+            println!("  {:.2} ms {statuses:?}", f64::from(*micros) / 1e3);
+        }
+        println!("\nand over 64 connections again:\n{again}\n");
+        println!(
+            "goodput under overload: {:.0} % of what it can; as the server's CPU goes: {:.0} %; memory {:.0} → {:.0} MiB at most",
+            100.0 * over.good_per_second / capacity.good_per_second,
+            100.0 * per_core(&over) / per_core(&capacity),
+            resident as f64 / f64::from(1 << 20),
+            over.server_peak_mib.unwrap_or(0.0),
+        );
+        Ok(())
+    }
+}
+
+/// Good answers for each second of the server's CPU.
+fn per_core(report: &crate::tally::Report) -> f64 {
+    report.good_per_second / report.server_cores.unwrap_or(1.0)
+}
+
+/// Asks for health ten times a second, each time over a new connection.
+fn probe(url: &str, seconds: f64) -> Result<String> {
+    let target = Target::new(&format!("{url}/healthz"), "GET", &[Vec::new()])?;
+    let began = Instant::now();
+    let mut latencies = Vec::new();
+    let mut failed = 0;
+    while began.elapsed().as_secs_f64() < seconds {
+        let plan = Plan {
+            connections: 1,
+            seconds: 0.0001,
+            threads: 1,
+            pace: Pace::Closed,
+        };
+        match client::run(&target, &plan) {
+            Ok((tally, ..)) => latencies.extend(tally.good),
+            Err(_) => failed += 1,
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let quantiles = crate::tally::Quantiles::of(&mut latencies);
+    Ok(format!(
+        "{} answered, {failed} not; {quantiles}",
+        latencies.len()
+    ))
+}
+
+/// Runs the demo, and gives the folder it leaves behind.
+fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
+    let data = dir.join("data");
+    println!("running the demo, so that there is something to ask…");
+    let output = Command::new(program)
+        .arg("demo")
+        .arg("--data-dir")
+        .arg(&data)
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !output.status.success() {
+        bail!("the demo: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(data)
+}
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(program: &Path, data: &Path, config: &Path) -> Result<Server> {
+        let mut child = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let mut line = String::new();
+        let output = child.stdout.take().context("its output")?;
+        BufReader::new(output).read_line(&mut line)?;
+        let url = line.trim().strip_prefix("listening on ");
+        let url = url.with_context(|| format!("the server says {line:?}"))?;
+        Ok(Server {
+            url: url.to_owned(),
+            child,
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
