@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::answer::{Answer, Timings};
 use super::jobs::Job;
-use super::openapi::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
+use super::openapi::{RowLine, ScoreAnswer, ScoreRequest, StreamLine};
 use super::problem::{FINDING, Kind::JobsFull, SCORING};
 use super::{Path, Problem, Shared, body};
 use crate::app::App;
@@ -40,7 +40,7 @@ use crate::shadow::Answered;
         ("Prefer" = Option<String>, Header, description = "`respond-async`: the request is accepted with 202 and answered later, under `/v1/jobs`."),
         ("Tidemill-Callback" = Option<String>, Header, description = "With `Prefer: respond-async`: the URL to which the answer is sent."),
         ("features" = Option<bool>, Query, description = "For NDJSON: the features in each result.")),
-    request_body(content((ScoreRequest = "application/json"), (StreamRow = "application/x-ndjson"))),
+    request_body(content((ScoreRequest = "application/json"), (RowLine = "application/x-ndjson"))),
     responses(
         (
             status = 200,
@@ -70,7 +70,7 @@ pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: B
         ("Prefer" = Option<String>, Header, description = "`respond-async`: the request is accepted with 202 and answered later, under `/v1/jobs`."),
         ("Tidemill-Callback" = Option<String>, Header, description = "With `Prefer: respond-async`: the URL to which the answer is sent."),
         ("features" = Option<bool>, Query, description = "For NDJSON: the features in each result.")),
-    request_body(content((ScoreRequest = "application/json"), (StreamRow = "application/x-ndjson"))),
+    request_body(content((ScoreRequest = "application/json"), (RowLine = "application/x-ndjson"))),
     responses(
         (
             status = 200,
