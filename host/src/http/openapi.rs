@@ -25,7 +25,7 @@ use access::Tokens;
 use kinds::{EveryKind, NeverNull};
 pub(super) use problems::AnyProblem;
 use problems::Problems;
-pub(super) use scoring::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
+pub(super) use scoring::{RowLine, ScoreAnswer, ScoreRequest, StreamLine};
 
 #[derive(OpenApi)]
 #[openapi(

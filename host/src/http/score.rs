@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::answer::{Answer, Timings};
 use super::body::{self, Refused};
 use super::jobs::Job;
-use super::openapi::{ScoreAnswer, ScoreRequest, StreamLine, StreamRow};
+use super::openapi::{RowLine, ScoreAnswer, ScoreRequest, StreamLine};
 use super::problem::{FINDING, Kind::JobsFull, SCORING};
 use super::{Path, Shared, overload};
 use crate::app::App;
@@ -41,7 +41,7 @@ use crate::shadow::Answered;
         ("Prefer" = Option<String>, Header, description = "`respond-async`: the request is accepted with 202 and answered later, under `/v1/jobs`."),
         ("Tidemill-Callback" = Option<String>, Header, description = "With `Prefer: respond-async`: the URL to which the answer is sent."),
         ("features" = Option<bool>, Query, description = "For NDJSON: the features in each result.")),
-    request_body(content((ScoreRequest = "application/json"), (StreamRow = "application/x-ndjson"))),
+    request_body(content((ScoreRequest = "application/json"), (RowLine = "application/x-ndjson"))),
     responses(
         (
             status = 200,
@@ -71,7 +71,7 @@ pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: B
         ("Prefer" = Option<String>, Header, description = "`respond-async`: the request is accepted with 202 and answered later, under `/v1/jobs`."),
         ("Tidemill-Callback" = Option<String>, Header, description = "With `Prefer: respond-async`: the URL to which the answer is sent."),
         ("features" = Option<bool>, Query, description = "For NDJSON: the features in each result.")),
-    request_body(content((ScoreRequest = "application/json"), (StreamRow = "application/x-ndjson"))),
+    request_body(content((ScoreRequest = "application/json"), (RowLine = "application/x-ndjson"))),
     responses(
         (
             status = 200,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::changes::{change, changed};
+use super::openapi::RowLine;
 use super::problem::Kind::{Conflict, Refused, StoreFailed};
 use super::problem::{FINDING, WRITING};
 use super::transforms::status;
@@ -156,7 +157,7 @@ pub async fn show(
     operation_id = "load_rows",
     tag = "views",
     params(("id" = String, Path, description = "The name of the view.")),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = RowLine, content_type = "application/x-ndjson"),
     responses((status = 200, description = "Written.", body = Loaded)),
     extensions(("x-problems" = json!([FINDING, WRITING]))),
 )]

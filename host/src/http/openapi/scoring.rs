@@ -132,9 +132,9 @@ pub struct Timings {
     total_us: u64,
 }
 
-/// A line of NDJSON: the fields of the service's request.
+/// A line of NDJSON: a row, by the names of its fields.
 #[derive(ToSchema)]
-pub struct StreamRow(Map<String, Value>);
+pub struct RowLine(Map<String, Value>);
 
 /// A line of NDJSON: the result of a row, or why there is none.
 #[derive(ToSchema)]
