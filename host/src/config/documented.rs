@@ -3,9 +3,11 @@
 use super::Config;
 
 /// Table, struct, and the file that struct stands in.
-const STRUCTS: [(&str, &str, &str); 6] = [
+const STRUCTS: [(&str, &str, &str); 11] = [
     ("", "Config", include_str!("../config.rs")),
     ("server", "Server", include_str!("../config.rs")),
+    ("server.tls", "Tls", include_str!("../config.rs")),
+    ("access", "Access", include_str!("../config.rs")),
     ("store", "Store", include_str!("../config.rs")),
     (
         "transforms",
@@ -14,6 +16,9 @@ const STRUCTS: [(&str, &str, &str); 6] = [
     ),
     ("log", "Log", include_str!("../config.rs")),
     ("log", "Settings", include_str!("../log/parquet.rs")),
+    ("skew", "Settings", include_str!("../skew.rs")),
+    ("jobs", "Settings", include_str!("../jobs/settings.rs")),
+    ("shadow", "Settings", include_str!("../shadow.rs")),
 ];
 
 /// Every key with its value, and above it what it means. Read back, it is the same configuration.
