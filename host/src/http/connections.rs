@@ -145,13 +145,16 @@ async fn answer(
     );
     request.extensions_mut().insert(ConnectInfo(Peer(peer)));
     let request = request.map(|body| Body::new(Paced::new(body, server.body_seconds, pausing)));
-    if brief && !matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
+    if brief && !ALWAYS_ANSWERED.contains(&request.uri().path()) {
         let why = app.load.turn_away(Overload::Connections);
         let body = request.into_body();
         return Ok(overload::answer(&app.load, why, body, server.body_limit));
     }
     router.call(request).await
 }
+
+/// What is answered however many connections there are.
+pub(super) const ALWAYS_ANSWERED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// A body that is given up where its sender is too slow: it may keep us waiting so long in all, and a little longer for
 /// every piece that it does send. Lines that are sent as they come up may pause as often as they like.

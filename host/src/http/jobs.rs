@@ -56,7 +56,7 @@ pub struct Job {
     result_url: String,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = AnyProblem)]
+    #[schema(nullable = false, value_type = Option<AnyProblem>)]
     problem: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

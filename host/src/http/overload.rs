@@ -69,3 +69,20 @@ async fn drain(mut body: Body, limit: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::http::problem::Kind;
+
+    #[test]
+    fn it_is_the_problem_of_the_table() {
+        let problem: Value = serde_json::from_str(problem!("as many …")).unwrap();
+        let row = Kind::Overloaded.row();
+        assert_eq!(problem["type"], json!(Kind::Overloaded.urn()));
+        assert_eq!(problem["title"], json!(row.title));
+        assert_eq!(problem["status"], json!(row.status));
+        assert_eq!(problem.as_object().unwrap().len(), 4 + row.members.len());
+    }
+}

@@ -21,8 +21,6 @@ pub(super) const WRITING: &[Kind] = &[Kind::Internal, Kind::StoreFailed];
 
 /// What happens where rows are answered.
 pub(super) const SCORING: &[Kind] = &[
-    Kind::SlowBody,
-    Kind::Overloaded,
     Kind::RowRefused,
     Kind::TransformFailed,
     Kind::ModelFailed,

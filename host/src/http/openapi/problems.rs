@@ -14,6 +14,7 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 
 use super::kinds::operations;
 use crate::admission::Report;
+use crate::http::connections::ALWAYS_ANSWERED;
 use crate::http::problem::{Form, Kind};
 
 /// Where an operation lists the names of its problems, until they are answers.
@@ -40,10 +41,11 @@ impl ToSchema for AnyProblem {
 impl Modify for Problems {
     fn modify(&self, api: &mut OpenApi) {
         let components = api.components.get_or_insert_default();
-        for item in api.paths.paths.values_mut() {
+        for (path, item) in &mut api.paths.paths {
             for (_, operation) in operations(item) {
-                let kinds: BTreeSet<Kind> =
-                    listed(operation).chain(of_its_form(operation)).collect();
+                let kinds: BTreeSet<Kind> = listed(operation)
+                    .chain(of_its_form(path, operation))
+                    .collect();
                 answer(operation, &kinds, &mut components.responses);
             }
         }
@@ -87,10 +89,13 @@ fn listed(operation: &mut Operation) -> impl Iterator<Item = Kind> + use<> {
 }
 
 /// What a request of that form may get, whatever it asks.
-fn of_its_form(operation: &Operation) -> Vec<Kind> {
+fn of_its_form(path: &str, operation: &Operation) -> Vec<Kind> {
     let mut kinds = Vec::new();
     if operation.request_body.is_some() {
-        kinds.extend([Kind::InvalidRequest, Kind::TooLarge]);
+        kinds.extend([Kind::InvalidRequest, Kind::TooLarge, Kind::SlowBody]);
+    }
+    if !ALWAYS_ANSWERED.contains(&path) {
+        kinds.push(Kind::Overloaded);
     }
     if operation.parameters.is_some() {
         kinds.push(Kind::InvalidRequest);

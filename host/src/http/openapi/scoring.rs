@@ -96,10 +96,10 @@ pub struct ScoreResult {
     #[schema(nullable = false)]
     gate: Option<Gate>,
     /// Why there is no answer.
-    #[schema(nullable = false, value_type = super::problems::AnyProblem)]
+    #[schema(nullable = false, value_type = Option<super::problems::AnyProblem>)]
     error: Option<Value>,
     /// Why the answer is the one that the service declares in `on_failure`.
-    #[schema(nullable = false, value_type = super::problems::AnyProblem)]
+    #[schema(nullable = false, value_type = Option<super::problems::AnyProblem>)]
     fallback: Option<Value>,
     /// Where the service has a score.
     score: Option<f64>,
@@ -147,9 +147,9 @@ pub struct StreamLine {
     #[schema(nullable = false)]
     gate: Option<Gate>,
     /// Why there is no answer; `line` is the line's number, from 1.
-    #[schema(nullable = false, value_type = super::problems::AnyProblem)]
+    #[schema(nullable = false, value_type = Option<super::problems::AnyProblem>)]
     error: Option<Value>,
-    #[schema(nullable = false, value_type = super::problems::AnyProblem)]
+    #[schema(nullable = false, value_type = Option<super::problems::AnyProblem>)]
     fallback: Option<Value>,
     score: Option<f64>,
     outputs: Option<Map<String, Value>>,
