@@ -113,7 +113,7 @@ fn what_was_done_refused_and_turned_away_is_on_record() {
                 Value::Null,
                 Value::Null,
                 "127.0.0.1",
-                "change",
+                "delete",
                 "unauthenticated"
             ),
             ada("change", "method-not-allowed"),
@@ -147,7 +147,7 @@ fn what_was_done_refused_and_turned_away_is_on_record() {
     );
     assert_eq!(
         details("action=change")[0][0],
-        json!("DELETE /v1/views/customer")
+        json!("PUT /v1/views/customer")
     );
     let page = server.get("/v1/audit?limit=2").json;
     let before = page["earlier"].as_u64().expect("there are earlier ones");

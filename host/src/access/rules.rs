@@ -45,13 +45,14 @@ pub fn rule(method: &str, route: Option<&str>) -> Rule {
         ("POST", ["v1", "services", _, "score" | "features"]) => read(Client),
         // Past rows of views, models: for those who make features.
         ("POST", ["v1", "services", _, "training-rows"]) => read(Author),
-        ("GET", ["v1", "services", _, "bundle"]) => read(Author),
+        (_, ["v1", "services", _, "bundle"]) if reads => read(Author),
 
         // Registering.
         ("POST", ["v1", "transforms"]) => change(Author, "transform.register"),
         ("POST", ["v1", "views"]) => change(Admin, "view.register"),
         ("POST", ["v1", "models"]) => change(Admin, "model.register"),
         ("POST", ["v1", "services"]) => change(Admin, "service.register"),
+        ("POST", ["v1", "training-sets"]) => change(Admin, "training-set.register"),
         ("POST", ["v1", "views", _, "rows"]) => Rule {
             least: Some(Admin),
             kind: Kind::Rows("view.load"),
@@ -65,6 +66,9 @@ pub fn rule(method: &str, route: Option<&str>) -> Rule {
         }
         ("POST", ["v1", _, _, "retire"]) => change(Admin, "retire"),
         ("POST", ["v1", _, _, "restore"]) => change(Admin, "restore"),
+        ("DELETE", ["v1", "transforms" | "views" | "models" | "services", _]) => {
+            change(Admin, "delete")
+        }
 
         // Answers for later: everybody's own.
         ("DELETE", ["v1", "jobs", _]) => change(Client, "job.remove"),
@@ -117,6 +121,16 @@ mod tests {
         assert_eq!(least("GET", "/v1/tokens"), Some(Role::Admin));
         assert_eq!(least("HEAD", "/v1/audit"), Some(Role::Admin));
         assert_eq!(rule("POST", None), read(Role::Client));
+        for method in ["GET", "HEAD"] {
+            assert_eq!(
+                least(method, "/v1/services/{id}/bundle"),
+                Some(Role::Author)
+            );
+        }
+        assert_eq!(
+            rule("DELETE", Some("/v1/views/{id}")),
+            change(Role::Admin, "delete")
+        );
         let ask = |route| rule("POST", Some(route));
         assert_eq!(ask("/v1/services/{id}/score"), read(Role::Client));
         assert_eq!(
