@@ -145,7 +145,7 @@ impl Default for Server {
             inline_bytes: 64 << 10,
             drain_seconds: 30,
             tls: None,
-            in_flight: 512,
+            in_flight: 2048,
             wait_ms: 250,
             in_flight_bytes: 256 << 20,
             body_seconds: 30,

@@ -38,6 +38,9 @@ const BUFFER: usize = 64 << 10;
 /// How long a connection over the limit has for its one request.
 const BRIEF: Duration = Duration::from_secs(5);
 
+/// Between two connections over the limit.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Files that are open beside connections.
 const FILES: usize = 256;
 
@@ -72,6 +75,10 @@ pub async fn serve<L>(
             () = &mut stop => break,
         };
         let brief = slots.available_permits() < spare;
+        if brief {
+            // A new connection costs more than an answer: those that are refused should not take the time of the others.
+            sleep(PAUSE).await;
+        }
         let (app, router) = (app.clone(), router.clone());
         let service =
             service_fn(move |request| answer(app.clone(), router.clone(), peer, request, brief));

@@ -10,6 +10,9 @@ use axum::response::Response;
 
 use crate::load::{Load, Overload};
 
+/// Bytes of a body that are looked for nowhere but in what has been read already.
+const SMALL: u64 = 4 << 10;
+
 /// How long a client may go on sending what nobody reads. Cut off at once, it would not get to read the answer, and what
 /// it sends next needed a new connection.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -46,7 +49,8 @@ pub fn answer(load: &Load, why: Overload, body: Body, limit: usize) -> Response 
             problem!("as many connections are open as may be (server.connections)")
         }
     };
-    if !body.is_end_stream() {
+    // A small one has come with the head, and is gone with it.
+    if body.size_hint().exact().is_none_or(|bytes| bytes > SMALL) {
         tokio::spawn(tokio::time::timeout(DRAIN, drain(body, limit)));
     }
     let mut response = Response::new(Body::from(problem));

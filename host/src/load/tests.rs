@@ -115,6 +115,20 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
+/// A thread that the machine holds up seems to work for long: that must not make others wait, or be turned away.
+#[test]
+fn a_pause_of_the_machine_is_no_work() {
+    let load = load(|_| {});
+    let place = load.enter(false).unwrap();
+    let work = || place.work(async { std::thread::sleep(Duration::from_millis(5)) });
+    runtime().block_on(work());
+    assert!(load.expected(1) < HEAVY, "{:?}", load.expected(1));
+    for _ in 0..100 {
+        runtime().block_on(work());
+    }
+    assert!(load.expected(1) < 2 * HEAVY, "{:?}", load.expected(1));
+}
+
 /// Requests that take turns: one that waits for something keeps nobody from theirs.
 #[test]
 fn who_waits_holds_no_turn() {
