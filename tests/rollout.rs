@@ -154,8 +154,7 @@ fn copied(log: &Path, to: &Path) {
 
 #[test]
 fn a_shadow_is_logged_and_compared() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = start(|config| config.data_dir = data.path().to_owned());
+    let server = start(|_| {});
     set(
         &server,
         json!({ "version": 1, "shadow": [{ "version": 2 }] }),
@@ -187,8 +186,7 @@ fn a_shadow_is_logged_and_compared() {
         1
     );
     assert_eq!(ask(&server, "shop", &json!({ "inputs": {} })).status, 400);
-    drop(server);
-    let log = data.path().join("log");
+    let log = server.log();
 
     let found = compared(&log, &["--threshold", "15"]);
     assert_eq!(found["pairs"], 30);
@@ -260,7 +258,7 @@ fn a_shadow_is_logged_and_compared() {
     copied(&log, elsewhere.path());
     assert_eq!(compared(elsewhere.path(), &["--threshold", "15"]), found);
 
-    let dir = data.path().to_str().expect("a path");
+    let dir = server.data().to_str().expect("a path");
     let told = good(&[
         "service",
         "compare",
@@ -392,9 +390,7 @@ fn shadows_that_fail_change_no_answer() {
 
 #[test]
 fn a_shadow_that_is_late_sees_what_the_answer_saw() {
-    let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(|config| {
-        config.data_dir = data.path().to_owned();
         config.transforms.fuel = 300_000_000;
     });
     for name in ["good", "endless-loop"] {
@@ -437,8 +433,7 @@ fn a_shadow_that_is_late_sees_what_the_answer_saw() {
         (count(&server, 2, "ok"), count(&server, 3, "failed")),
         (1, 1)
     );
-    drop(server);
-    let found = compared(&data.path().join("log"), &[]);
+    let found = compared(&server.log(), &[]);
     assert_eq!(found["pairs"], 1);
     let features = found["features"].as_array().expect("features");
     let of = |name: &str| features.iter().find(|feature| feature["name"] == name);
@@ -535,8 +530,7 @@ fn a_canary_answers_the_entities_that_the_hash_says() {
 
 #[test]
 fn populations_are_compared_where_there_are_no_pairs() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = start(|config| config.data_dir = data.path().to_owned());
+    let server = start(|_| {});
     let canary = json!({ "version": 2, "share": 0.5, "key": ["customer"] });
     set(
         &server,
@@ -547,8 +541,7 @@ fn populations_are_compared_where_there_are_no_pairs() {
         let body = json!({ "inputs": { "customer": format!("c-{nth}"), "x": 20 } });
         counts[version(&ask(&server, "shop", &body)) as usize - 1] += 1;
     }
-    drop(server);
-    let found = compared(&data.path().join("log"), &["--threshold", "21.25"]);
+    let found = compared(&server.log(), &["--threshold", "21.25"]);
     assert_eq!(found["pairs"], 0);
     let [from, to] = counts;
     assert_eq!(
@@ -576,7 +569,7 @@ fn populations_are_compared_where_there_are_no_pairs() {
         found["score"]["threshold"],
         json!({ "threshold": 21.25, "above_from": 0.0, "above_to": 1.0, "flipped": null })
     );
-    let dir = data.path().to_str().expect("a path");
+    let dir = server.data().to_str().expect("a path");
     let told = good(&[
         "service",
         "compare",
