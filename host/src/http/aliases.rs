@@ -9,7 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::changes::{Who, Why, change, changed, name, reason};
-use super::problem::{FINDING, Kind::StoreFailed, WRITING};
+use super::problem::Kind::{Conflict, StoreFailed};
+use super::problem::{FINDING, WRITING};
 use super::transforms::status;
 use super::{Path, Problem, Shared, blocking, body};
 use crate::error::{Error, Result};
@@ -87,7 +88,7 @@ pub async fn show(
     params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
     request_body = AliasMove,
     responses((status = 201, description = "Moved.", body = AliasShown), (status = 200, description = "It stood there already.", body = AliasShown)),
-    extensions(("x-problems" = json!([FINDING, WRITING]))),
+    extensions(("x-problems" = json!([FINDING, Conflict, WRITING]))),
 )]
 pub async fn put(
     State(shared): State<Shared>,
@@ -135,7 +136,7 @@ async fn moved(
     params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
     request_body(content = Option<Why>, description = "May say why."),
     responses((status = 200, description = "Rolled back.", body = AliasShown)),
-    extensions(("x-problems" = json!([FINDING, WRITING]))),
+    extensions(("x-problems" = json!([FINDING, Conflict, WRITING]))),
 )]
 pub async fn roll_back(
     State(shared): State<Shared>,
@@ -159,7 +160,7 @@ pub async fn roll_back(
     params(("id" = String, Path, description = "The name of the service."), ("alias" = String, Path, description = "`stable`")),
     request_body(content = Option<Why>, description = "May say why."),
     responses((status = 200, description = "Removed; its history stays.", body = AliasShown)),
-    extensions(("x-problems" = json!([FINDING, WRITING]))),
+    extensions(("x-problems" = json!([FINDING, Conflict, WRITING]))),
 )]
 pub async fn remove(
     State(shared): State<Shared>,

@@ -62,7 +62,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    InvalidRequest: 400, "invalid-request", "The request does not fit", [FIELD],
+    InvalidRequest: 400, "invalid-request", "The request does not fit", [FIELD, LINE],
         "What was sent cannot be read, or does not fit; `field` names the place.";
     TlsNeeded: 400, "tls-needed", "This port speaks TLS", [],
         "Plain HTTP came to a port that speaks TLS.";
@@ -115,6 +115,12 @@ kinds! {
 }
 
 const FIELD: Member = text("field", "The place: `rows[3].departed`.");
+const LINE: Member = Member {
+    name: "line",
+    form: Form::Number,
+    always: false,
+    doc: "Of a stream: the line of the body, from 1.",
+};
 const KIND: Member = text("kind", "What was looked for.");
 const NAME: Member = text("name", "By which name.");
 const KNOWN: Member = texts("known", "What there is.");
