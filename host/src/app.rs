@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::access::Access;
 use crate::config::{Config, StoreKind};
@@ -114,13 +115,22 @@ pub fn open_db(dir: &Path) -> Result<sled::Db> {
             dir.display()
         ))
     })?;
-    sled::Config::new()
-        .path(dir.join("store"))
-        .open()
-        .map_err(|error| {
-            Error::Store(format!(
-                "{} cannot be opened ({error}); is another server using it?",
-                dir.display()
-            ))
-        })
+    // A server that is just stopping lets go of it in a moment.
+    let patience = Instant::now() + Duration::from_secs(3);
+    loop {
+        match sled::Config::new().path(dir.join("store")).open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("acquire lock") && Instant::now() < patience =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => {
+                return Err(Error::Store(format!(
+                    "{} cannot be opened ({error}); is another server using it?",
+                    dir.display()
+                )));
+            }
+        }
+    }
 }
