@@ -129,7 +129,7 @@ fn sled_conforms() {
 #[test]
 fn sled_keeps_what_was_flushed() {
     let folder = tempfile::tempdir().unwrap();
-    let db = ::sled::open(folder.path()).unwrap();
+    let db = crate::app::open_db(folder.path()).unwrap();
     let store = SledStore::open(&db);
     store
         .view("plane")
@@ -139,7 +139,7 @@ fn sled_keeps_what_was_flushed() {
     store.flush().unwrap();
     drop((store, db));
 
-    let store = SledStore::open(&::sled::open(folder.path()).unwrap());
+    let store = SledStore::open(&crate::app::open_db(folder.path()).unwrap());
     let rows = store.view("plane").unwrap();
     assert_eq!(
         (read(&*rows, b"a").unwrap(), rows.count().unwrap()),
