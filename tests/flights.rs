@@ -1,5 +1,7 @@
 //! The oracle: every feature, status and score of real flights, against a reference in Python and ONNX Runtime.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tidemill::block::Block;
 use tidemill::offline;
@@ -9,7 +11,7 @@ use tidemill::service::Definition;
 use super::support::register_flights;
 use super::support::{Server, file, flight, flights, text};
 
-fn field(name: &str, data_type: &str) -> Field {
+pub fn field(name: &str, data_type: &str) -> Field {
     let data_type = DataType::parse(data_type).expect("a type");
     Field {
         name: name.to_owned(),
@@ -22,10 +24,11 @@ fn field(name: &str, data_type: &str) -> Field {
     }
 }
 
-fn read(path: &str, schema: &Schema) -> Vec<Value> {
-    let blocks: Vec<Block> = offline::open(&file(path), schema)
-        .expect(path)
-        .map(|block| block.expect(path))
+/// The rows of a file, as JSON.
+pub fn read(path: &Path, schema: &Schema) -> Vec<Value> {
+    let blocks: Vec<Block> = offline::open(path, schema)
+        .expect("a file of such rows")
+        .map(|block| block.expect("rows"))
         .collect();
     let row = |block: &Block, row: usize| {
         let mut json = Vec::new();
@@ -60,8 +63,8 @@ pub fn sample() -> Vec<(Value, Value)> {
         .chain(features)
         .chain([field("score", "f64")]);
     let expected = Schema::new(expected.collect());
-    let requests = read("demo/flights/flights.parquet", &request);
-    let expected = read("tests/oracle/flights.parquet", &expected);
+    let requests = read(&file("demo/flights/flights.parquet"), &request);
+    let expected = read(&file("tests/oracle/flights.parquet"), &expected);
     assert_eq!(requests.len(), expected.len());
     requests.into_iter().zip(expected).collect()
 }
@@ -74,7 +77,7 @@ pub fn in_order(
 ) {
     let view =
         tidemill::view::View::from_toml(&text("demo/flights/weather.toml")).expect("the view");
-    let weather = read("demo/flights/weather.parquet", &view.columns);
+    let weather = read(&file("demo/flights/weather.parquet"), &view.columns);
     let mut left = sample;
     for hour in weather.chunk_by(|a, b| a["time_hour"] == b["time_hour"]) {
         let time = hour[0]["time_hour"].as_str().expect("a time");

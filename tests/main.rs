@@ -15,6 +15,7 @@ mod jobs;
 mod models;
 mod openapi;
 mod overload;
+mod proof;
 mod registry;
 mod rollout;
 mod same;

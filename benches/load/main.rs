@@ -1,13 +1,15 @@
 //! Puts load on a server and says how it fared.
 //!
-//! `run` asks one thing over so many connections: as fast as they are answered (a closed loop), or at a fixed rate (an open
+//! `floor` says what an answer costs beside what HTTP costs. `run` asks one thing over so many connections: as fast as they are answered (a closed loop), or at a fixed rate (an open
 //! loop), where a latency counts from the moment the request was due, so that an answer that makes others wait is charged
 //! for them. `overload` starts a server with the flights of the demo, finds what it can do, and asks ten times that.
 
 mod client;
 mod flights;
+mod floor;
 mod overload;
 mod process;
+mod server;
 mod tally;
 
 use std::path::PathBuf;
@@ -19,6 +21,9 @@ use clap::{Args, Parser, Subcommand};
 use client::{Pace, Plan, Target};
 use process::Process;
 use tally::Report;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Load for a Tidemill server", max_term_width = 100)]
@@ -33,6 +38,11 @@ enum Command {
     Run(Run),
     /// Start a server with the demo's flights, find what it can do, ask ten times that, and see how it recovers.
     Overload(overload::Overload),
+    /// Ask for scores, and ask a server that only reads and answers: what comes on top of HTTP.
+    Floor(floor::Floor),
+    /// The server that only reads and answers.
+    #[command(hide = true)]
+    FloorServer { bytes: usize },
 }
 
 #[derive(Args)]
@@ -79,6 +89,8 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(run) => run.run(),
         Command::Overload(overload) => overload.run(),
+        Command::Floor(floor) => floor.run(),
+        Command::FloorServer { bytes } => server::serve_floor(bytes),
     }
 }
 

@@ -1,15 +1,14 @@
 //! What a server does when it is asked ten times what it can.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use crate::client::{self, Pace, Plan, Target};
 use crate::process::Process;
+use crate::server::{Server, demo};
 use crate::{flights, measure};
 
 #[derive(Args)]
@@ -143,54 +142,4 @@ fn probe(url: &str, seconds: f64) -> Result<String> {
         "{} answered, {failed} not; {quantiles}",
         latencies.len()
     ))
-}
-
-/// Runs the demo, and gives the folder it leaves behind.
-fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
-    let data = dir.join("data");
-    println!("running the demo, so that there is something to ask…");
-    let output = Command::new(program)
-        .arg("demo")
-        .arg("--data-dir")
-        .arg(&data)
-        .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    if !output.status.success() {
-        bail!("the demo: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(data)
-}
-
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(program: &Path, data: &Path, config: &Path) -> Result<Server> {
-        let mut child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .arg("--config")
-            .arg(config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot run {}", program.display()))?;
-        let mut line = String::new();
-        let output = child.stdout.take().context("its output")?;
-        BufReader::new(output).read_line(&mut line)?;
-        let url = line.trim().strip_prefix("listening on ");
-        let url = url.with_context(|| format!("the server says {line:?}"))?;
-        Ok(Server {
-            url: url.to_owned(),
-            child,
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -121,6 +121,17 @@ impl Server {
         Answer::read(&answer).checked(method, target)
     }
 
+    /// Asks for a score, as often and as quickly as one likes: the answer is not held against the document.
+    pub fn score(&self, service: &str, body: &str) -> (u16, String) {
+        let request = self
+            .agent
+            .post(format!("{}/v1/services/{service}/score", self.url))
+            .content_type("application/json");
+        let mut response = request.send(body).expect("the server answers");
+        let text = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), text)
+    }
+
     pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.post_as(path, "application/json", body)
     }
