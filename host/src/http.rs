@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -94,13 +93,9 @@ async fn blocking<T: Send + 'static>(
 /// The routes. What each needs stands in [`crate::access::rules`].
 pub fn router(app: Arc<App>) -> Router {
     let shared = Shared { app };
-    let scoring = Router::new()
+    Router::new()
         .route("/v1/services/{id}/score", post(score::score))
         .route("/v1/services/{id}/features", post(score::features))
-        .route_layer(from_fn_with_state(shared.clone(), jobs::or_later))
-        .route_layer(from_fn_with_state(shared.clone(), stream::or_stream));
-    Router::new()
-        .merge(scoring)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use uuid::Uuid;
 
 use crate::block::{Rows, Source};
 use crate::error::{Error, Result};
@@ -44,6 +45,15 @@ impl Arrived {
             at: jiff::Timestamp::now().as_microsecond(),
             instant: Instant::now(),
         }
+    }
+
+    /// An id for what arrived then, of version 7: ids sort by time. Within a millisecond they are in no order, which
+    /// would take a lock that all requests share.
+    pub fn request_id(&self) -> Uuid {
+        let micros = self.at.max(0) as u64;
+        let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
+        let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, rest as u32 * 1_000);
+        Uuid::new_v7(time)
     }
 }
 

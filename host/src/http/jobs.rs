@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
 use jiff::Timestamp;
@@ -20,7 +19,6 @@ use super::openapi::{AnyProblem, ScoreAnswer};
 use super::problem::Kind::{Internal, NotDone, StoreFailed, TooLarge};
 use super::problem::{FINDING, SCORING, WRITING};
 use super::score::{decoded, guarded};
-use super::stream::target;
 use super::{Path, Problem, Shared, blocking, body};
 use crate::access::{Principal, Role};
 use crate::app::App;
@@ -102,27 +100,15 @@ impl From<Record> for Job {
     }
 }
 
-/// Accepts a request that prefers to be answered later; passes on any other.
-pub async fn or_later(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let callback = request.headers().contains_key(CALLBACK);
-    let accepted = match (prefers_later(request.headers()), callback) {
-        (false, false) => return next.run(request).await,
-        (true, _) => accept(&shared, &id, request).await,
+/// Whether an answer is to be sent later.
+pub fn is_later(headers: &HeaderMap) -> Result<bool> {
+    match (prefers_later(headers), headers.contains_key(CALLBACK)) {
         (false, true) => Err(Error::invalid(
             "Tidemill-Callback",
             "only an answer for later is sent: add the header Prefer: respond-async",
-        )
-        .into()),
-    };
-    accepted.unwrap_or_else(|problem| {
-        shared.app.metrics.problem(problem.kind());
-        problem.into_response()
-    })
+        )),
+        (later, _) => Ok(later),
+    }
 }
 
 /// Whether one of the preferences (RFC 7240) is `respond-async`.
@@ -136,8 +122,14 @@ fn prefers_later(headers: &HeaderMap) -> bool {
         .any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-async fn accept(shared: &Shared, id: &str, request: Request) -> Result<Response, Problem> {
-    let (service, wanted) = target(shared, id, request.uri().path())?;
+/// Accepts a request that is answered later.
+pub async fn accept(
+    shared: &Shared,
+    id: &str,
+    wanted: Wanted,
+    request: Request,
+) -> Result<Response, Problem> {
+    let service = shared.app.registry.catalog().service_by_id(id)?.clone();
     let callback = request
         .headers()
         .get(CALLBACK)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request as HttpRequest, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::answer::{Answer, Timings};
 use super::body::{self, Refused};
-use super::jobs::Job;
+use super::jobs::{self, Job};
 use super::openapi::{RowLine, ScoreAnswer, ScoreRequest, StreamLine};
 use super::problem::{FINDING, Kind::JobsFull, SCORING};
-use super::{Path, Shared, overload};
+use super::{Path, Shared, overload, stream};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::log::Role;
@@ -57,8 +57,12 @@ use crate::shadow::Answered;
     ),
     extensions(("x-problems" = json!([FINDING, SCORING, JobsFull]))),
 )]
-pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: Body) -> Response {
-    respond(shared, id, Wanted::Score, body).await
+pub async fn score(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    request: HttpRequest,
+) -> Response {
+    respond(shared, id, Wanted::Score, request).await
 }
 
 /// Computes the features of rows, without the model.
@@ -90,27 +94,38 @@ pub async fn score(State(shared): State<Shared>, Path(id): Path<String>, body: B
 pub async fn features(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-    body: Body,
+    request: HttpRequest,
 ) -> Response {
-    respond(shared, id, Wanted::Features, body).await
+    respond(shared, id, Wanted::Features, request).await
 }
 
-async fn respond(shared: Shared, id: String, wanted: Wanted, body: Body) -> Response {
+async fn respond(shared: Shared, id: String, wanted: Wanted, request: HttpRequest) -> Response {
     let app = &shared.app;
-    let _in_flight = InFlight::new(&app.metrics);
-    let refused = match answered(app, &id, wanted, body).await {
-        Ok(json) => return ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(refused) => refused,
+    let outcome = if stream::is_stream(request.headers()) {
+        stream::stream(&shared, &id, wanted, request).map_err(Refused::from)
+    } else {
+        match jobs::is_later(request.headers()) {
+            Ok(true) => (jobs::accept(&shared, &id, wanted, request).await).map_err(Refused::Wrong),
+            Ok(false) => now(app, &id, wanted, request.into_body()).await,
+            Err(error) => Err(error.into()),
+        }
     };
-    match refused {
-        Refused::Wrong(problem) => {
+    match outcome {
+        Ok(response) => response,
+        Err(Refused::Wrong(problem)) => {
             app.metrics.problem(problem.kind());
             problem.into_response()
         }
-        Refused::Overload(why, rest) => {
+        Err(Refused::Overload(why, rest)) => {
             overload::answer(&app.load, why, rest, app.config.server.body_limit)
         }
     }
+}
+
+async fn now(app: &Arc<App>, id: &str, wanted: Wanted, body: Body) -> Result<Response, Refused> {
+    let _in_flight = InFlight::new(&app.metrics);
+    let json = answered(app, id, wanted, body).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 async fn answered(
@@ -149,7 +164,8 @@ async fn answered(
 /// The answer of the version that the request is for: the one its id means, or that one's canary. Once it is made, its
 /// shadows may have the body.
 async fn rolled_out(app: &App, asked: &Asked, wanted: Wanted, body: &Bytes) -> Result<Vec<u8>> {
-    let (arrived, request_id) = (Arrived::now(), Uuid::now_v7());
+    let arrived = Arrived::now();
+    let request_id = arrived.request_id();
     let mut service = &asked.service;
     let outcome = caught(async {
         let mut request = decoded(app, service, wanted, body)?;
@@ -208,7 +224,7 @@ pub(super) async fn guarded(
             wanted,
             request,
             arrived,
-            Uuid::now_v7(),
+            arrived.request_id(),
             whole,
         )
         .await

@@ -13,19 +13,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use self::chunk::Scoring;
 use self::lines::Lines;
 use super::score::answerable;
-use super::{Path, Problem, Shared, body};
+use super::{Shared, body};
 use crate::error::{Error, Result};
 use crate::metrics::InFlight;
-use crate::service::{Service, Wanted};
+use crate::service::Wanted;
 
 /// Rows of a chunk, at most.
 const CHUNK_ROWS: usize = 1_000;
@@ -41,29 +40,17 @@ struct Options {
     features: bool,
 }
 
-/// Answers a request whose body is NDJSON; passes on any other.
-pub async fn or_stream(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match body::content_type(request.headers()) {
-        "application/x-ndjson" | "application/ndjson" => {}
-        _ => return next.run(request).await,
-    }
-    match stream(&shared, &id, request) {
-        Ok(response) => response,
-        Err(error) => {
-            let problem = Problem::from(error);
-            shared.app.metrics.problem(problem.kind());
-            problem.into_response()
-        }
-    }
+/// Whether a request's body is NDJSON.
+pub fn is_stream(headers: &HeaderMap) -> bool {
+    matches!(
+        body::content_type(headers),
+        "application/x-ndjson" | "application/ndjson"
+    )
 }
 
-fn stream(shared: &Shared, id: &str, request: Request) -> Result<Response> {
-    let (service, wanted) = target(shared, id, request.uri().path())?;
+/// Answers a request whose body is NDJSON.
+pub fn stream(shared: &Shared, id: &str, wanted: Wanted, request: Request) -> Result<Response> {
+    let service = shared.app.registry.catalog().service_by_id(id)?.clone();
     answerable(&service, wanted)?;
     let Query(options) = Query::<Options>::try_from_uri(request.uri()).map_err(|error| {
         Error::invalid(
@@ -86,16 +73,6 @@ fn stream(shared: &Shared, id: &str, request: Request) -> Result<Response> {
         ("tidemill-service", name.as_str()),
     ];
     Ok((headers, Body::from_stream(stream.answers())).into_response())
-}
-
-/// The service of that id, and what a path asks of it.
-pub(super) fn target(shared: &Shared, id: &str, path: &str) -> Result<(Arc<Service>, Wanted)> {
-    let service = shared.app.registry.catalog().service_by_id(id)?.clone();
-    let wanted = match path.ends_with("/features") {
-        true => Wanted::Features,
-        false => Wanted::Score,
-    };
-    Ok((service, wanted))
 }
 
 fn length(headers: &HeaderMap) -> Option<usize> {

@@ -98,7 +98,7 @@ impl Scoring {
             self.wanted,
             request,
             arrived,
-            Uuid::now_v7(),
+            arrived.request_id(),
             |answer, id| Ok(write(answer, id)),
         );
         AssertUnwindSafe(answer)
