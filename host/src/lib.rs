@@ -58,6 +58,7 @@ pub mod service;
 pub mod shadow;
 pub mod skew;
 pub mod span;
+pub mod statistics;
 pub mod store;
 pub mod training;
 pub mod training_set;
