@@ -7,8 +7,8 @@
 
 mod column;
 pub mod sketch;
-mod summary;
 pub mod sum;
+mod summary;
 #[cfg(test)]
 mod tests;
 pub mod texts;

@@ -10,9 +10,7 @@ use arrow_schema::{DataType, TimeUnit};
 use super::sketch::Sketch;
 use super::sum::{Sum, moments};
 use super::texts::Texts;
-use super::{
-    BooleanStatistics, Kind, Limits, NumberStatistics, Statistics, TimeStatistics,
-};
+use super::{BooleanStatistics, Kind, Limits, NumberStatistics, Statistics, TimeStatistics};
 
 /// What has been counted of a column so far.
 #[derive(Clone, Debug)]

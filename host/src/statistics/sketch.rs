@@ -125,7 +125,8 @@ impl Sketch {
     pub fn quantiles(&self) -> Vec<Quantile> {
         let known = |share| Some((share, self.quantile(share)?));
         let all = SHARES.into_iter().filter_map(known);
-        all.map(|(share, value)| Quantile { share, value }).collect()
+        all.map(|(share, value)| Quantile { share, value })
+            .collect()
     }
 
     /// The numbers in bins of about a tenth each, with exact counts: each bin ends with a number that there was. Equal

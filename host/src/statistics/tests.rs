@@ -165,11 +165,11 @@ fn equal_numbers_share_a_bin_and_what_lies_below_them_has_one() {
     };
     let zeros = [vec![0.0; 9], vec![7.0]].concat();
     let below = 0f64.next_down();
+    assert_eq!(bins(&zeros), [(Some(below), 0), (Some(0.0), 9), (None, 1)]);
     assert_eq!(
-        bins(&zeros),
-        [(Some(below), 0), (Some(0.0), 9), (None, 1)]
+        bins(&[5.0; 3]),
+        [(Some(5f64.next_down()), 0), (Some(5.0), 3), (None, 0)]
     );
-    assert_eq!(bins(&[5.0; 3]), [(Some(5f64.next_down()), 0), (Some(5.0), 3), (None, 0)]);
     let ten: Vec<f64> = (0..100).map(f64::from).collect();
     let found = bins(&ten);
     assert_eq!(found.len(), 10);

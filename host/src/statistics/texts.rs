@@ -66,8 +66,7 @@ impl Texts {
             return;
         }
         let mut counts: Vec<u64> = self.counts.values().copied().collect();
-        let (_, &mut less, _) =
-            counts.select_nth_unstable_by(self.limit / 2, |a, b| b.cmp(a));
+        let (_, &mut less, _) = counts.select_nth_unstable_by(self.limit / 2, |a, b| b.cmp(a));
         self.counts.retain(|_, count| {
             *count = count.saturating_sub(less);
             *count > 0

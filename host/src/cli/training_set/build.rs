@@ -11,11 +11,15 @@ use arrow_array::RecordBatch;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::register::register;
 use crate::cli::client::{Client, ServerArg};
 use crate::cli::service::text_of;
 use crate::service::Definition;
 use rows::Rows;
 use spine::Spine;
+
+pub use manifest::FILE;
+pub use rows::sha256;
 
 #[derive(Args)]
 pub struct Build {
@@ -32,6 +36,12 @@ pub struct Build {
     /// rows are seen whose event is not after the row's own.
     #[arg(long, value_name = "COLUMN")]
     arrival: Option<String>,
+    /// What the set is called; as the folder where absent.
+    #[arg(long)]
+    name: Option<String>,
+    /// Do not register it with the server; `tidemill training-set register DIR` does so later.
+    #[arg(long)]
+    no_register: bool,
     #[command(flatten)]
     server: ServerArg,
 }
@@ -70,6 +80,7 @@ impl Each<'_> {
 
 impl Build {
     pub fn run(self) -> Result<()> {
+        let name = manifest::name(self.name, &self.out)?;
         let client = self.server.client();
         let shown = client.get(&format!("/v1/services/{}", self.service))?;
         let id = format!("{}@{}", text_of(&shown["name"]), shown["version"]);
@@ -92,14 +103,18 @@ impl Build {
         };
         let source = spine.read(&of, each)?;
         progress.finish_and_clear();
-        let file = rows.finish("the spine has no rows")?;
-        let manifest = manifest::write(&self.out, &id, &shown, &file, source)?;
-        println!(
-            "{} rows of {id} in {}",
-            manifest["rows"],
-            self.out.display()
-        );
-        Ok(())
+        let rows = rows.finish("the spine has no rows")?;
+        let manifest = manifest::write(&self.out, &name, &id, &shown, rows, source)?;
+        println!("{} rows of {id} in {}", manifest.rows, self.out.display());
+        match self.no_register {
+            true => Ok(()),
+            false => register(&client, &manifest).with_context(|| {
+                format!(
+                    "it is built, and not registered; `tidemill training-set register {}` tries again",
+                    self.out.display()
+                )
+            }),
+        }
     }
 }
 
