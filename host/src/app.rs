@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::access::Access;
 use crate::config::{Config, StoreKind};
+use crate::drift;
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::load::Load;
-use crate::log::{FeatureLog, ParquetLog};
+use crate::log::{FeatureLog, ParquetLog, Saw};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shadow::Shadows;
@@ -21,12 +22,14 @@ pub struct App {
     pub config: Config,
     /// Who may do what, and who did.
     pub access: Access,
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub store: Arc<dyn OnlineStore>,
     /// None where the configuration switches it off.
     pub log: Option<Box<dyn FeatureLog>>,
     /// None where the configuration switches it off.
     pub skew: Option<Audit>,
+    /// None where the configuration switches it or the log off.
+    pub drift: Option<Arc<drift::Watch>>,
     pub jobs: Arc<Jobs>,
     pub shadows: Shadows,
     pub metrics: Arc<Metrics>,
@@ -62,22 +65,34 @@ impl App {
         let store = around(store);
         let engine = Engine::new(config.transforms.clone(), Some(dir.join("compiled")))?;
         let registry = Registry::open(&db, dir, engine, store.clone(), metrics.clone())?;
+        let registry = Arc::new(registry);
+        let drift = match config.drift.enabled && config.log.enabled {
+            true => {
+                let (settings, registry) = (config.drift.clone(), registry.clone());
+                Some(Arc::new(drift::Watch::new(settings, registry, &metrics)?))
+            }
+            false => None,
+        };
         let jobs = Arc::new(Jobs::open(&db, config.jobs.clone(), &metrics)?);
         // Two, into one folder: what shadows leave is not to push out what answers leave.
-        let open_log = || -> Result<Option<Box<dyn FeatureLog>>> {
+        let open_log = |saw: Option<Saw>| -> Result<Option<Box<dyn FeatureLog>>> {
             Ok(match config.log.enabled {
-                true => Some(Box::new(ParquetLog::open(
+                true => Some(Box::new(ParquetLog::watched(
                     &dir.join("log"),
                     config.log.settings.clone(),
+                    saw,
                 )?)),
                 false => None,
             })
         };
-        let log = open_log()?;
+        let saw = drift
+            .clone()
+            .map(|watch| -> Saw { Box::new(move |shape, batch| watch.saw(shape, batch)) });
+        let log = open_log(saw)?;
         let shadows = Shadows::start(
             config.shadow.clone(),
             config.server.row_limit,
-            open_log()?,
+            open_log(None)?,
             metrics.clone(),
         )?;
         let skew = Audit::start(&config.skew, dir.join("skew"), metrics.clone())?;
@@ -85,6 +100,7 @@ impl App {
             load: Arc::new(Load::new(&config.server, &metrics)),
             config,
             skew,
+            drift,
             access,
             registry,
             store,

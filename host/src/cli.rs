@@ -5,6 +5,7 @@ mod author;
 mod client;
 mod compare;
 mod demo;
+mod drift;
 mod job;
 mod lifecycle;
 mod lineage;
@@ -62,6 +63,8 @@ enum Command {
     /// Build training sets from past events, and compare them with one another and with the feature log.
     #[command(subcommand)]
     TrainingSet(training_set::TrainingSet),
+    /// Compare what a service sees with what its model was trained on.
+    Drift(drift::Drift),
     /// Show what was made from what.
     Lineage(lineage::Lineage),
     /// Run logged answers again and compare them bit by bit.
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Service(command) => command.run(),
         Command::TrainingSet(command) => command.run(),
+        Command::Drift(drift) => drift.run(),
         Command::Lineage(lineage) => lineage.run(),
         Command::Replay(replay) => replay.run(),
         Command::Score(score) => score.run(),

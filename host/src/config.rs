@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::drift;
 use crate::error::{Error, Result};
 use crate::jobs;
 use crate::log;
@@ -27,6 +28,7 @@ pub struct Config {
     pub transforms: Limits,
     pub log: Log,
     pub skew: skew::Settings,
+    pub drift: drift::Settings,
     pub jobs: jobs::Settings,
     /// How much the shadows of aliases may take.
     pub shadow: shadow::Settings,
@@ -128,6 +130,7 @@ impl Default for Config {
             transforms: Limits::default(),
             log: Log::default(),
             skew: skew::Settings::default(),
+            drift: drift::Settings::default(),
             jobs: jobs::Settings::default(),
             shadow: shadow::Settings::default(),
         }
@@ -225,6 +228,7 @@ impl Config {
                 self.server.in_flight_bytes, self.server.body_limit
             ));
         }
+        self.drift.check()?;
         self.jobs.check()
     }
 }
@@ -300,6 +304,9 @@ mod tests {
             ("[server]\nin_flight_bytes = 1000", "server.in_flight_bytes"),
             ("[store]\nkind = \"redis\"", "redis"),
             ("[skew]\nshare = 2.0", "skew.share"),
+            ("[drift]\nwindow = \"0s\"", "drift.window"),
+            ("[drift]\nrows_per_second = 0", "drift.rows_per_second"),
+            ("[drift]\nwindwo = \"1h\"", "windwo"),
             ("[jobs]\nwrokers = 2", "wrokers"),
             ("[jobs]\nworkers = 0", "jobs.workers"),
             ("[jobs]\nkeep = \"a day\"", "a day"),

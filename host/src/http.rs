@@ -7,6 +7,7 @@ mod audit;
 mod body;
 mod changes;
 mod connections;
+mod drift;
 mod health;
 mod jobs;
 mod lifecycle;
@@ -107,6 +108,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/services", get(services::list).post(services::register))
         .route("/v1/services/{id}/plan", get(services::plan))
         .route("/v1/services/{id}/bundle", get(services::bundle))
+        .route("/v1/services/{id}/drift", get(drift::show))
         .route("/v1/services/{id}/training-rows", post(training::rows))
         .route(
             "/v1/services/{id}",

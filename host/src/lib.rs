@@ -29,6 +29,8 @@
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
 //! | [`replay`] | logged answers run again and compared | trust the log's word for a feature |
 //! | [`skew`] | a sample of answers computed again, fresh and from history | make an answer wait |
+//! | [`statistics`] | what columns hold: one pass, bounded, the same in whatever order | know where rows come from |
+//! | [`drift`] | answers against the training set of their model, as the log is written | make an answer wait |
 //! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
 
 pub mod access;
@@ -39,6 +41,7 @@ pub mod canary;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod drift;
 pub mod error;
 pub mod http;
 pub mod ingest;
@@ -58,6 +61,7 @@ pub mod service;
 pub mod shadow;
 pub mod skew;
 pub mod span;
+pub mod statistics;
 pub mod store;
 pub mod training;
 pub mod training_set;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub use self::columns::{arrow_schema, event_time_column, status_column, to_batch};
 pub use self::memory::MemoryLog;
-pub use self::parquet::{ParquetLog, Settings};
+pub use self::parquet::{ParquetLog, Saw, Settings};
 pub use self::read::{LogFile, files};
 use crate::block::{Block, Rows, Source};
 use crate::error::Result;

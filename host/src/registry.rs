@@ -19,6 +19,7 @@ mod rollout;
 mod services;
 #[cfg(test)]
 mod tests;
+mod trained;
 mod training_sets;
 mod versions;
 mod views;
@@ -35,6 +36,7 @@ pub use item::{Item, Kind};
 pub use retire::Retirement;
 pub use rollout::{Asked, Rollout};
 pub use services::Workshop;
+pub use trained::{Force, Forced};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::schema::check_name;
+use crate::statistics::Statistics;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +36,12 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<Span>,
     pub files: Vec<File>,
+    /// The columns of the files, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schema: Vec<FileColumn>,
+    /// What the columns hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statistics: Vec<Statistics>,
     /// The version of Tidemill that made it.
     pub made_by: String,
 }
@@ -74,6 +81,18 @@ pub struct File {
     pub sha256: String,
     pub rows: u64,
     pub bytes: u64,
+}
+
+/// A column of the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TrainingSetColumn)]
+pub struct FileColumn {
+    pub name: String,
+    /// `f64`, `text`, `list<i64>`; of a column that is no feature's its Arrow type.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    pub nullable: bool,
 }
 
 impl Used {
@@ -124,6 +143,12 @@ impl Manifest {
             return Err(format!(
                 "it has {} rows, but its files have {rows}",
                 self.rows
+            ));
+        }
+        if let Some(other) = (self.statistics.iter()).find(|column| column.rows != self.rows) {
+            return Err(format!(
+                "it has {} rows, but its statistics of {} are of {}",
+                self.rows, other.column, other.rows
             ));
         }
         for span in &self.views {
@@ -177,7 +202,13 @@ mod tests {
 
     #[test]
     fn each_refusal() {
+        let whole = |rows: u64| json!([{ "column": "leg.km", "kind": "number", "rows": rows, "missing": 0, "missing_share": 0.0 }]);
         for (pointer, value, expected) in [
+            (
+                "/statistics",
+                whole(29),
+                "its statistics of leg.km are of 29",
+            ),
             ("/name", json!("Flights"), "is no name"),
             ("/features", json!([]), "it has no features"),
             (
@@ -204,7 +235,10 @@ mod tests {
             ),
         ] {
             let mut changed = manifest();
-            *changed.pointer_mut(pointer).unwrap() = value;
+            match pointer {
+                "/statistics" => changed["statistics"] = value,
+                _ => *changed.pointer_mut(pointer).unwrap() = value,
+            }
             let read = Manifest::from_json(changed.to_string().as_bytes()).unwrap();
             let message = read.check().unwrap_err();
             assert!(message.contains(expected), "{pointer}: {message}");

@@ -166,7 +166,7 @@ pub fn span(text: &str) -> Result<Duration, String> {
         .map_err(|error| error.to_string())
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+pub fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(span) = span(text) {
         return Timestamp::now()
             .checked_sub(span)

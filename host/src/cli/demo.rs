@@ -118,6 +118,7 @@ impl Demo {
             &data.join("flights/model/flight-delay.onnx"),
             None,
             None,
+            None,
         )?;
         println!("  model flight-delay@{}", shown["version"]);
         for file in [

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -23,6 +23,9 @@ pub enum Model {
         /// them here, it is refused.
         #[arg(long, value_name = "FILE")]
         vectors: Option<PathBuf>,
+        /// The registered training set that it was trained on, such as flights-2013@1, where the manifest does not say so.
+        #[arg(long, value_name = "NAME@NUMBER")]
+        training_set: Option<String>,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -53,6 +56,7 @@ impl Model {
                 file,
                 manifest,
                 vectors,
+                training_set,
                 server,
             } => {
                 let shown = register(
@@ -60,6 +64,7 @@ impl Model {
                     &file,
                     manifest.as_deref(),
                     vectors.as_deref(),
+                    training_set.as_deref(),
                 )?;
                 println!(
                     "model {}@{}  {}",
@@ -97,6 +102,7 @@ pub fn register(
     file: &Path,
     manifest: Option<&Path>,
     vectors: Option<&Path>,
+    training_set: Option<&str>,
 ) -> Result<Value> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
@@ -105,10 +111,33 @@ pub fn register(
     let beside = file.with_extension("json");
     let manifest = read(manifest.unwrap_or(&beside))
         .context("the manifest says which feature goes where; name it with --manifest")?;
+    let manifest = match training_set {
+        Some(set) => remembering(&manifest, set)?,
+        None => manifest,
+    };
     let vectors = vectors.map(read).transpose()?;
     let mut parts = vec![("model", &onnx[..]), ("manifest", &manifest[..])];
     parts.extend(vectors.as_deref().map(|vectors| ("vectors", vectors)));
     client.post_parts("/v1/models", &parts)
+}
+
+/// A manifest that names the training set.
+fn remembering(manifest: &[u8], set: &str) -> Result<Vec<u8>> {
+    let mut manifest: Value =
+        serde_json::from_slice(manifest).context("the manifest is no JSON")?;
+    match manifest["training_set"].as_str() {
+        Some(other) if other != set => {
+            bail!(
+                "the manifest says that the training set is {other}, and --training-set says {set}"
+            )
+        }
+        _ => {}
+    }
+    let Some(object) = manifest.as_object_mut() else {
+        bail!("the manifest is no JSON object");
+    };
+    object.insert("training_set".to_owned(), set.into());
+    Ok(serde_json::to_vec(&manifest)?)
 }
 
 fn show(shown: &Value) -> Result<()> {

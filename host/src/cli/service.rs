@@ -11,6 +11,7 @@ use super::compare;
 use super::lifecycle;
 use super::rollout::{self, last_change, words};
 use super::table::Table;
+use super::view::escaped;
 use crate::service::Definition;
 
 #[derive(Subcommand)]
@@ -21,6 +22,10 @@ pub enum Service {
         /// Point the alias stable at it at once: the bare name means it from then on.
         #[arg(long)]
         promote: bool,
+        /// Register it although its model was trained with other transforms or another vector. The reason stands in the
+        /// version, its lineage and the audit log for ever.
+        #[arg(long, value_name = "REASON")]
+        force: Option<String>,
         #[command(flatten)]
         server: ServerArg,
     },
@@ -102,6 +107,7 @@ impl Service {
             Service::Register {
                 file,
                 promote,
+                force,
                 server,
             } => {
                 let text = std::fs::read(&file)
@@ -115,13 +121,18 @@ impl Service {
                     "application/toml"
                 };
                 let client = server.client();
-                let shown = client.post("/v1/services", kind, &text)?;
+                let path = match &force {
+                    Some(reason) => format!("/v1/services?forced={}", escaped(reason)),
+                    None => "/v1/services".to_owned(),
+                };
+                let shown = client.post(&path, kind, &text)?;
                 println!(
                     "service {}, version {}",
                     text_of(&shown["name"]),
                     shown["version"]
                 );
                 show_pins(&shown);
+                print_forced(&shown);
                 if promote {
                     let version = shown["version"].as_u64().context("a version")?;
                     let (name, reason) = (text_of(&shown["name"]), "as it was registered");
@@ -168,6 +179,7 @@ impl Service {
                     println!("aliases {}", aliases.join(", "));
                 }
                 print_retired(&shown);
+                print_forced(&shown);
                 show_pins(&shown);
                 let mut table = Table::new(&["feature", "type", "null"]);
                 for field in shown["features"].as_array().into_iter().flatten() {
@@ -292,6 +304,23 @@ pub fn print_retired(shown: &Value) {
         let (at, by) = (text_of(&retired["at"]), text_of(&retired["by"]));
         let reason = retired["reason"].as_str().unwrap_or("no reason was given");
         println!("retired {at} by {by}: {reason}");
+    }
+}
+
+/// By whom and why a service was registered although its model was trained on something else, and in what they differ.
+fn print_forced(shown: &Value) {
+    let forced = &shown["forced"];
+    if forced.is_object() {
+        println!(
+            "forced against training set {} {} by {}: {}",
+            text_of(&forced["training_set"]),
+            text_of(&forced["at"]),
+            text_of(&forced["by"]),
+            text_of(&forced["reason"])
+        );
+        for difference in forced["differences"].as_array().into_iter().flatten() {
+            println!("  differs: {}", text_of(difference));
+        }
     }
 }
 

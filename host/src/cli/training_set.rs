@@ -1,12 +1,16 @@
 //! `tidemill training-set …`
 
 mod build;
+pub mod register;
+pub mod show;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
+use super::client::ServerArg;
+use super::service::{said, text_of};
 use super::table::Table;
 use crate::training::diff::diff;
 
@@ -14,6 +18,28 @@ use crate::training::diff::diff;
 pub enum TrainingSet {
     /// Join the rows of a spine with the views as they stood and run the transforms that the service pins over them.
     Build(build::Build),
+    /// Register a set that was built with --no-register.
+    Register {
+        /// Its folder, with manifest.json and the files that it names.
+        folder: PathBuf,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// Show what a set was made from, and the statistics of its columns.
+    Show {
+        /// name@number, or name for the newest.
+        id: String,
+        /// As JSON, with histograms and the most frequent values.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        server: ServerArg,
+    },
+    /// List training sets.
+    List {
+        #[command(flatten)]
+        server: ServerArg,
+    },
     /// Compare two sets of Parquet files column by column, bit by bit: training sets, or the feature log. Ends with 1 where
     /// they differ.
     Diff {
@@ -36,6 +62,26 @@ impl TrainingSet {
     pub fn run(self) -> Result<()> {
         match self {
             TrainingSet::Build(build) => build.run(),
+            TrainingSet::Register { folder, server } => {
+                register::from_folder(&server.client(), &folder)
+            }
+            TrainingSet::Show { id, json, server } => show::show(&server.client(), &id, json),
+            TrainingSet::List { server } => {
+                let answer = server.client().get("/v1/training-sets")?;
+                let mut table =
+                    Table::new(&["training set", "service", "rows", "registered", "retired"]);
+                for set in answer["training_sets"].as_array().into_iter().flatten() {
+                    table.row([
+                        format!("{}@{}", text_of(&set["name"]), set["version"]),
+                        text_of(&set["service"]),
+                        set["rows"].to_string(),
+                        text_of(&set["registered_at"]),
+                        said(&set["retired"], "retired"),
+                    ]);
+                }
+                print!("{table}");
+                Ok(())
+            }
             TrainingSet::Diff {
                 left,
                 right,

@@ -3,7 +3,7 @@
 use super::Config;
 
 /// Table, struct, and the file that struct stands in.
-const STRUCTS: [(&str, &str, &str); 11] = [
+const STRUCTS: [(&str, &str, &str); 12] = [
     ("", "Config", include_str!("../config.rs")),
     ("server", "Server", include_str!("../config.rs")),
     ("server.tls", "Tls", include_str!("../config.rs")),
@@ -17,6 +17,7 @@ const STRUCTS: [(&str, &str, &str); 11] = [
     ("log", "Log", include_str!("../config.rs")),
     ("log", "Settings", include_str!("../log/parquet.rs")),
     ("skew", "Settings", include_str!("../skew.rs")),
+    ("drift", "Settings", include_str!("../drift/watch.rs")),
     ("jobs", "Settings", include_str!("../jobs/settings.rs")),
     ("shadow", "Settings", include_str!("../shadow.rs")),
 ];

@@ -56,6 +56,10 @@ pub async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     }
     app.metrics.log(written, dropped, failed);
     app.metrics.expected_wait(app.load.expected_wait());
+    if let Some(drift) = app.drift.clone() {
+        // Adds up what was counted of every column: not on a thread that answers requests.
+        let _ = tokio::task::spawn_blocking(move || drift.publish()).await;
+    }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         app.metrics.text(),

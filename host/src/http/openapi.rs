@@ -18,8 +18,8 @@ use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
 use super::{
-    aliases, audit, health, jobs, lifecycle, lineage, models, score, services, tokens, training,
-    training_sets, transforms, views,
+    aliases, audit, drift, health, jobs, lifecycle, lineage, models, score, services, tokens,
+    training, training_sets, transforms, views,
 };
 use access::Tokens;
 use kinds::{EveryKind, NeverNull};
@@ -46,6 +46,7 @@ pub(super) use scoring::{RowLine, ScoreAnswer, ScoreRequest, StreamLine};
         services::show,
         services::plan,
         services::bundle,
+        drift::show,
         aliases::list,
         aliases::show,
         aliases::put,

@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::changes::{change, changed};
+use super::changes::{Who, change, changed, name, option};
 use super::problem::Kind::{Refused, UnsupportedMediaType};
 use super::problem::{FINDING, WRITING};
 use super::transforms::status;
 use super::{Path, Problem, Shared, blocking, body};
-use crate::access::Change;
+use crate::access::{Change, Detail};
 use crate::error::{Error, Result};
 use crate::model::Tensor;
-use crate::registry::{Catalog, Item, Kind, Retirement};
+use crate::registry::{Catalog, Force, Forced, Item, Kind, Retirement};
 use crate::schema::{Field, Schema};
 use crate::service::graph::Graph;
 use crate::service::{Definition, Pins, Service};
@@ -33,6 +33,9 @@ pub struct ServiceShown {
     aliases: Vec<String>,
     #[schema(required)]
     retired: Option<Retirement>,
+    /// Present where it was registered although its model was trained on something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forced: Option<Forced>,
     pins: Pins,
     #[schema(value_type = Vec<Field>)]
     features: Schema,
@@ -65,28 +68,41 @@ pub struct ServiceList {
 
 /// Registers a service, or its next version.
 ///
-/// The body is a service file: TOML, or the same as JSON.
+/// The body is a service file: TOML, or the same as JSON. A service whose transforms or vector are not those that its model
+/// was trained on is refused with the difference, unless `forced` says why it should be.
 #[utoipa::path(
     post,
     path = "/v1/services",
     operation_id = "register_service",
     tag = "services",
+    params(("forced" = Option<String>, Query, description = "Why it is registered in any case; it stands in the version for ever.")),
     request_body(content((String = "application/toml"), (Definition = "application/json"))),
     responses((status = 201, description = "Registered.", body = ServiceShown), (status = 200, description = "It was there already.", body = ServiceShown)),
     extensions(("x-problems" = json!([Refused, UnsupportedMediaType, WRITING]))),
 )]
-pub async fn register(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+pub async fn register(
+    State(shared): State<Shared>,
+    Query(query): Query<BTreeMap<String, String>>,
+    who: Who,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let mut change = change("service.register", "");
-    let outcome = admitted(shared, headers, body, &mut change).await;
+    let outcome = admitted(shared, &query, who, headers, body, &mut change).await;
     changed(change, outcome)
 }
 
 async fn admitted(
     shared: Shared,
+    query: &BTreeMap<String, String>,
+    who: Who,
     headers: HeaderMap,
     body: Body,
     change: &mut Change,
-) -> Result<(StatusCode, Json<ServiceShown>), Problem> {
+) -> Result<(StatusCode, Option<Extension<Detail>>, Json<ServiceShown>), Problem> {
+    let force = option(query, "forced")?
+        .map(|reason| Force::new(&reason, name(who)))
+        .transpose()?;
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let definition = match body::content_type(&headers) {
         "application/json" => Definition::from_json(&bytes)?,
@@ -108,10 +124,19 @@ async fn admitted(
     };
     change.subject = definition.name.clone();
     let app = shared.app.clone();
-    let (service, outcome) = blocking(move || app.registry.register_service(definition)).await?;
+    let (service, outcome) =
+        blocking(move || app.registry.register_service_forced(definition, force)).await?;
     change.subject = format!("{}@{}", service.name(), service.plan.number);
     let catalog = shared.app.registry.catalog();
-    Ok((status(outcome), Json(shown(&catalog, &service))))
+    let shown = shown(&catalog, &service);
+    let detail = shown.forced.as_ref().map(|forced| {
+        let differences = forced.differences.join("; ");
+        Extension(Detail(format!(
+            "forced against {}: {} ({differences})",
+            forced.training_set, forced.reason
+        )))
+    });
+    Ok((status(outcome), detail, Json(shown)))
 }
 
 /// All services.
@@ -222,6 +247,10 @@ fn shown(catalog: &Catalog, service: &Service) -> ServiceShown {
         registered_at: service.registered_at.to_string(),
         aliases: catalog.aliases_of(name, plan.number),
         retired: catalog.retirement(&Item::new(Kind::Service, name, plan.number)),
+        forced: (catalog
+            .service_entry(&format!("{name}@{}", plan.number))
+            .ok())
+        .and_then(|entry| entry.record.forced.clone()),
         pins: service.pins.clone(),
         features: plan.vector.schema.clone(),
         output: plan.output.as_ref().map(|output| output.schema.clone()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -77,12 +78,13 @@ impl OpenFile {
         })
     }
 
-    /// Appends records of the file's shape and day.
-    pub fn append(&mut self, records: Vec<Record>) -> Result<(), ParquetError> {
+    /// Appends records of the file's shape and day; gives them back as what was written.
+    pub fn append(&mut self, records: Vec<Record>) -> Result<RecordBatch, ParquetError> {
         self.records += records.len() as u64;
         let batch = to_batch(&self.schema, &self.shape, records)?;
         self.rows += batch.num_rows();
-        self.writer.write(&batch)
+        self.writer.write(&batch)?;
+        Ok(batch)
     }
 
     /// About how long the file would be, were it closed now.

@@ -1,18 +1,20 @@
 //! The log as Parquet files, written by a thread of its own.
 
 use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use super::columns::fault;
 use super::file::{OpenFile, sweep};
 use super::queue::Queue;
-use super::{FeatureLog, Record};
+use super::{FeatureLog, Record, Shape};
 use crate::error::{Error, Result};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
@@ -51,6 +53,9 @@ impl Default for Settings {
     }
 }
 
+/// Is shown what was written, on the writer's thread: rows of one shape, with the columns of its files.
+pub type Saw = Box<dyn Fn(&Shape, &RecordBatch) + Send>;
+
 /// Writes `DIR/service=NAME/day=YYYY-MM-DD/NAME-vN-UUID.parquet`. When it is dropped, it writes what waits, and ends.
 pub struct ParquetLog {
     shared: Arc<Shared>,
@@ -69,6 +74,11 @@ impl ParquetLog {
     /// Removes what a crash left unfinished in `dir`, and starts the writer. From here on a disk that fails costs
     /// records, which are counted, and nothing else.
     pub fn open(dir: &Path, settings: Settings) -> Result<ParquetLog> {
+        ParquetLog::watched(dir, settings, None)
+    }
+
+    /// As [`ParquetLog::open`], with somebody who is shown what was written.
+    pub fn watched(dir: &Path, settings: Settings, saw: Option<Saw>) -> Result<ParquetLog> {
         let refused = |error: std::io::Error| {
             Error::refused(
                 format!("feature log in {}", dir.display()),
@@ -88,6 +98,7 @@ impl ParquetLog {
             dir: dir.to_owned(),
             settings,
             open: Vec::new(),
+            saw,
             complained: None,
         };
         let thread = std::thread::Builder::new()
@@ -145,6 +156,7 @@ struct Writer {
     settings: Settings,
     /// One for each shape and day there are records of just now.
     open: Vec<OpenFile>,
+    saw: Option<Saw>,
     complained: Option<Instant>,
 }
 
@@ -218,13 +230,28 @@ impl Writer {
             },
         };
         let file = &mut self.open[at];
-        if let Err(error) = file.append(records) {
-            // Half a row group may be in it: the whole file is given up.
-            let file = self.open.swap_remove(at);
-            self.complain(file.records, &error);
-        } else if due(file, &self.settings) {
+        match file.append(records) {
+            Err(error) => {
+                // Half a row group may be in it: the whole file is given up.
+                let file = self.open.swap_remove(at);
+                return self.complain(file.records, &error);
+            }
+            Ok(batch) => self.show(&shape, &batch),
+        }
+        let file = &mut self.open[at];
+        if due(file, &self.settings) {
             let file = self.open.swap_remove(at);
             self.close(file);
+        }
+    }
+
+    /// A slip of whoever watches must not cost the log.
+    fn show(&mut self, shape: &Shape, batch: &RecordBatch) {
+        let Some(saw) = &self.saw else { return };
+        let shown = std::panic::catch_unwind(AssertUnwindSafe(|| saw(shape, batch)));
+        if shown.is_err() {
+            self.saw = None;
+            tracing::error!("what watches the feature log panicked, and is left out from now on");
         }
     }
 

@@ -32,6 +32,23 @@ pub fn arrow_field(name: Option<&str>, field: &Field) -> ArrowField {
     )
 }
 
+/// What this project calls an Arrow type; Arrow's own word where it has none. Json is text in a file.
+pub fn type_name(found: &ArrowType) -> String {
+    let scalars = [
+        Scalar::Boolean,
+        Scalar::Integer,
+        Scalar::Float,
+        Scalar::Text,
+        Scalar::Timestamp,
+    ];
+    let of = |found: &ArrowType| (scalars.into_iter()).find(|&one| scalar_type(one) == *found);
+    let known = match found {
+        ArrowType::List(item) => of(item.data_type()).map(DataType::Many),
+        one => of(one).map(DataType::One),
+    };
+    known.map_or_else(|| found.to_string(), |known| known.to_string())
+}
+
 /// Timestamps as this project writes them.
 pub fn timestamp_type() -> ArrowType {
     ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))

@@ -26,6 +26,7 @@ impl Registry {
             number: service.plan.number,
             definition: service.plan.definition.clone(),
             pins: service.pins.clone(),
+            forced: catalog.service_entry(id)?.record.forced.clone(),
             registered_at: service.registered_at,
         };
         let mut tar = tar::Builder::new(Vec::new());

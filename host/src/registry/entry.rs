@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Artifacts, Catalog, digest};
+use super::{Artifacts, Catalog, Forced, digest};
 use crate::admission;
 use crate::error::{Error, Result};
 use crate::model::parity::Report;
@@ -82,6 +82,9 @@ pub struct ServiceRecord {
     pub number: u32,
     pub definition: Definition,
     pub pins: Pins,
+    /// Present where its model was trained on something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forced: Option<Forced>,
     pub registered_at: jiff::Timestamp,
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Catalog, Item, Kind};
+use super::{Catalog, Forced, Item, Kind};
 use crate::error::Result;
 
 /// Versions, and which of them uses which.
@@ -33,6 +33,9 @@ pub struct Node {
     pub retired: bool,
     /// Of a service: the aliases that point at it.
     pub aliases: Vec<String>,
+    /// Of a service that was registered although its model was trained on something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced: Option<Forced>,
 }
 
 /// `from` uses `to`.
@@ -105,7 +108,12 @@ impl Catalog {
             (Kind::Service, Some(number)) => self.aliases_of(&item.name, number),
             _ => Vec::new(),
         };
+        let forced = match item.kind {
+            Kind::Service => self.service_entry(&id).ok(),
+            _ => None,
+        };
         Node {
+            forced: forced.and_then(|entry| entry.record.forced.clone()),
             key: key(item),
             kind: item.kind,
             id,
@@ -195,9 +203,17 @@ fn key(item: &Item) -> String {
 }
 
 impl Node {
-    /// `service flight-delay@2 (stable; retired)`.
+    /// `service flight-delay@2 (stable, forced against flights-2013@1: a trial, retired)`.
     fn words(&self) -> String {
         let mut marks = self.aliases.clone();
+        if let Some(forced) = &self.forced {
+            let Forced {
+                training_set,
+                reason,
+                ..
+            } = forced;
+            marks.push(format!("forced against {training_set}: {reason}"));
+        }
         if self.retired {
             marks.push("retired".to_owned());
         }
@@ -267,6 +283,7 @@ impl Graph {
             let class = match (&self.subject, node.retired) {
                 (Some(subject), _) if *subject == node.key => ":::subject",
                 (_, true) => ":::retired",
+                _ if node.forced.is_some() => ":::forced",
                 _ => "",
             };
             let _ = writeln!(out, "  n{at}[\"{}\"]{class}", escaped(&node.words()));
@@ -278,7 +295,7 @@ impl Graph {
                 let _ = writeln!(out, "  n{from} --> n{to}");
             }
         }
-        out += "  classDef subject stroke-width:3px\n  classDef retired stroke-dasharray:4 4\n";
+        out += "  classDef subject stroke-width:3px\n  classDef retired stroke-dasharray:4 4\n  classDef forced stroke-width:2px,stroke-dasharray:1 3\n";
         out
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::entry::digest_of;
-use super::{Artifacts, Catalog, Kind, Outcome, Registry, ServiceEntry, ServiceRecord};
+use super::{
+    Artifacts, Catalog, Force, Forced, Kind, Outcome, Registry, ServiceEntry, ServiceRecord,
+    trained,
+};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::service::{self, Definition, Parts, Pin, Pins, Service};
@@ -21,6 +24,16 @@ pub struct Workshop {
 impl Registry {
     /// Plans a service and makes it ready. The same definition that comes to the same pins is the number it has already.
     pub fn register_service(&self, definition: Definition) -> Result<(Arc<Service>, Outcome)> {
+        self.register_service_forced(definition, None)
+    }
+
+    /// As [`Registry::register_service`]; a service that differs from what its model was trained on is refused without
+    /// `force`.
+    pub fn register_service_forced(
+        &self,
+        definition: Definition,
+        force: Option<Force>,
+    ) -> Result<(Arc<Service>, Outcome)> {
         let _registering = self.registering.lock();
         let catalog = self.catalog.load_full();
         let pins = pinned(&catalog, &definition)?;
@@ -34,13 +47,28 @@ impl Registry {
         }
         let digest = digest_of(&(&definition, &pins))?;
         let (item, number) = catalog.place(Kind::Service, &definition.name, &digest);
-        let record = ServiceRecord {
+        let mut record = ServiceRecord {
             number,
             definition,
             pins,
+            forced: None,
             registered_at: jiff::Timestamp::now(),
         };
         let service = Arc::new(catalog.workshop.service(&catalog, &record)?);
+        if let Some((training_set, differences)) = trained::differences(&catalog, &service)?
+            && !differences.is_empty()
+        {
+            let Some(Force { reason, by }) = force else {
+                return Err(trained::refusal(&service, &training_set, &differences));
+            };
+            record.forced = Some(Forced {
+                reason,
+                by,
+                at: record.registered_at,
+                training_set,
+                differences,
+            });
+        }
         let entry = ServiceEntry::new(record, Some(service.clone()))?;
         self.keep_new(&item, &entry.record)?;
         let mut next = Catalog::clone(&catalog);

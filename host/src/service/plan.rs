@@ -180,6 +180,13 @@ impl Plan {
         &self.needed[wanted as usize]
     }
 
+    /// A flag a step: whether it has a part in the vector.
+    pub fn for_vector(&self) -> Vec<bool> {
+        let places = self.vector.places.iter();
+        let sources: Vec<usize> = places.map(|place| place.source).collect();
+        closure(&self.steps, &sources)
+    }
+
     /// The transforms, in the order they run.
     pub fn transforms(&self) -> impl Iterator<Item = (&Step, &Transform)> {
         self.steps.iter().filter_map(|step| match &step.kind {

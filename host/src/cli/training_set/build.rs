@@ -1,27 +1,25 @@
-//! `tidemill training-set build`
+//! `tidemill training-set build`: rows from somewhere, one after another into a file, and a manifest of what made them.
 
-use std::fs::File;
-use std::path::PathBuf;
+mod manifest;
+mod rows;
+mod spine;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
+use arrow_array::RecordBatch;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::block::Block;
+use super::register::register;
 use crate::cli::client::{Client, ServerArg};
 use crate::cli::service::text_of;
-use crate::offline::arrow::{arrow_field, to_array};
-use crate::offline::{self, parallel::ordered};
-use crate::schema::Schema;
 use crate::service::Definition;
-use crate::training::{self, ARRIVAL};
+use rows::Rows;
+use spine::Spine;
+
+pub use manifest::FILE;
+pub use rows::sha256;
 
 #[derive(Args)]
 pub struct Build {
@@ -38,155 +36,94 @@ pub struct Build {
     /// rows are seen whose event is not after the row's own.
     #[arg(long, value_name = "COLUMN")]
     arrival: Option<String>,
+    /// What the set is called; as the folder where absent.
+    #[arg(long)]
+    name: Option<String>,
+    /// Do not register it with the server; `tidemill training-set register DIR` does so later.
+    #[arg(long)]
+    no_register: bool,
     #[command(flatten)]
     server: ServerArg,
 }
 
+/// The service version a set is of.
+struct Of<'a> {
+    client: &'a Client,
+    /// `name@number`.
+    id: &'a str,
+    definition: &'a Definition,
+}
+
+/// Where rows go as they come.
+struct Each<'a> {
+    rows: &'a mut Rows,
+    progress: &'a ProgressBar,
+}
+
+impl Each<'_> {
+    /// How many there will be, where that is known.
+    fn expect(&self, rows: Option<u64>) -> Result<()> {
+        if let Some(rows) = rows {
+            self.progress.set_length(rows);
+            self.progress.set_style(ProgressStyle::with_template(
+                "{bar:30} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
+            )?);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.progress.inc(batch.num_rows() as u64);
+        self.rows.write(batch)
+    }
+}
+
 impl Build {
     pub fn run(self) -> Result<()> {
+        let name = manifest::name(self.name, &self.out)?;
         let client = self.server.client();
         let shown = client.get(&format!("/v1/services/{}", self.service))?;
         let id = format!("{}@{}", text_of(&shown["name"]), shown["version"]);
         let definition: Definition = serde_json::from_value(shown["definition"].clone())?;
-        let schema = training::spine_schema(&definition.request, self.arrival.as_deref());
-        let spine = offline::open(&self.spine, &schema)?;
-
-        if self.out.exists() && std::fs::read_dir(&self.out)?.next().is_some() {
-            bail!(
-                "{} is there and not empty; name a new folder",
-                self.out.display()
-            );
-        }
-        std::fs::create_dir_all(&self.out)
-            .with_context(|| format!("cannot create {}", self.out.display()))?;
-        let progress = match spine.rows_hint() {
-            Some(rows) => ProgressBar::new(rows).with_style(ProgressStyle::with_template(
-                "{bar:30} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
-            )?),
-            None => ProgressBar::new_spinner(),
+        let of = Of {
+            client: &client,
+            id: &id,
+            definition: &definition,
         };
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let path = format!("/v1/services/{id}/training-rows");
+        let spine = Spine {
+            file: self.spine,
+            arrival: self.arrival,
+        };
+        new_folder(&self.out)?;
         let mut rows = Rows::create(self.out.join("rows.parquet"));
-        ordered(
-            spine,
-            threads,
-            |block| joined(&client, &path, &schema, self.arrival.as_deref(), &block?),
-            |batch| {
-                progress.inc(batch.num_rows() as u64);
-                rows.write(&batch)
-            },
-        )?;
-        progress.finish_and_clear();
-        let file = rows.finish()?;
-        let manifest = json!({
-            "service": id,
-            "transforms": shown["pins"]["transforms"],
-            "model": shown["pins"]["model"],
-            "features": shown["features"].as_array().into_iter().flatten()
-                .map(|field| field["name"].clone()).collect::<Vec<Value>>(),
-            "rows": file["rows"],
-            "spine": { "file": self.spine.display().to_string(), "arrival": self.arrival },
-            "files": [file],
-            "made_by": concat!("tidemill ", env!("CARGO_PKG_VERSION")),
-        });
-        let path = self.out.join("manifest.json");
-        std::fs::write(&path, serde_json::to_string_pretty(&manifest)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!(
-            "{} rows of {id} in {}",
-            manifest["rows"],
-            self.out.display()
-        );
-        Ok(())
-    }
-}
-
-/// Posts rows of a spine and reads the training rows.
-fn joined(
-    client: &Client,
-    path: &str,
-    schema: &Schema,
-    arrival: Option<&str>,
-    block: &Block,
-) -> Result<RecordBatch> {
-    let name = |name: &str| match Some(name) == arrival {
-        true => ARRIVAL.to_owned(),
-        false => name.to_owned(),
-    };
-    let fields: Vec<ArrowField> = schema
-        .fields()
-        .iter()
-        .map(|field| arrow_field(Some(&name(&field.name)), field))
-        .collect();
-    let columns: Vec<ArrayRef> = schema
-        .fields()
-        .iter()
-        .zip(schema.slots())
-        .map(|(field, slot)| to_array(block, field, *slot))
-        .collect();
-    let batch = RecordBatch::try_new(ArrowSchema::new(fields).into(), columns)?;
-    let body = training::to_parquet(&batch)?;
-    let answer = client.post_bytes(path, "application/vnd.apache.parquet", &body)?;
-    Ok(training::from_parquet(answer.into())?)
-}
-
-/// A Parquet file that has its name only once it is whole.
-struct Rows {
-    path: PathBuf,
-    writer: Option<ArrowWriter<File>>,
-    rows: u64,
-}
-
-impl Rows {
-    fn create(path: PathBuf) -> Rows {
-        Rows {
-            path,
-            writer: None,
-            rows: 0,
-        }
-    }
-
-    fn in_progress(&self) -> PathBuf {
-        self.path.with_extension("parquet.inprogress")
-    }
-
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        if self.writer.is_none() {
-            let properties = WriterProperties::builder()
-                .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-                .build();
-            let file = File::create(self.in_progress())?;
-            self.writer = Some(ArrowWriter::try_new(
-                file,
-                batch.schema(),
-                Some(properties),
-            )?);
-        }
-        if let Some(writer) = &mut self.writer {
-            writer.write(batch)?;
-        }
-        self.rows += batch.num_rows() as u64;
-        Ok(())
-    }
-
-    /// Closes the file, and says what a manifest says of it.
-    fn finish(mut self) -> Result<Value> {
-        let Some(mut writer) = self.writer.take() else {
-            bail!("the spine has no rows");
+        let progress = ProgressBar::new_spinner();
+        let each = Each {
+            rows: &mut rows,
+            progress: &progress,
         };
-        writer.finish()?;
-        writer.inner().sync_all()?;
-        std::fs::rename(self.in_progress(), &self.path)?;
-        let mut file = File::open(&self.path)?;
-        let mut digest = Sha256::new();
-        let bytes = std::io::copy(&mut file, &mut digest)?;
-        let sha256: String = digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let name = self.path.file_name().map(|name| name.to_string_lossy());
-        Ok(json!({ "path": name, "sha256": sha256, "rows": self.rows, "bytes": bytes }))
+        let source = spine.read(&of, each)?;
+        progress.finish_and_clear();
+        let rows = rows.finish("the spine has no rows")?;
+        let manifest = manifest::write(&self.out, &name, &id, &shown, rows, source)?;
+        println!("{} rows of {id} in {}", manifest.rows, self.out.display());
+        match self.no_register {
+            true => Ok(()),
+            false => register(&client, &manifest).with_context(|| {
+                format!(
+                    "it is built, and not registered; `tidemill training-set register {}` tries again",
+                    self.out.display()
+                )
+            }),
+        }
     }
+}
+
+fn new_folder(out: &Path) -> Result<()> {
+    if out.exists() && std::fs::read_dir(out)?.next().is_some() {
+        bail!(
+            "{} is there and not empty; name a new folder",
+            out.display()
+        );
+    }
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))
 }
