@@ -17,6 +17,7 @@ mod fault;
 pub(crate) mod guests;
 mod instance;
 mod limits;
+mod nan;
 mod pool;
 mod ranges;
 pub mod sections;

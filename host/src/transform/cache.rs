@@ -37,6 +37,7 @@ impl Cache {
         let key = read_or_make_key(&folder).map_err(failed)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        super::nan::VERSION.hash(&mut hasher);
         Ok(Cache {
             folder,
             key,

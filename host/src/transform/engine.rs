@@ -11,13 +11,13 @@ use wasmtime::{
 };
 
 use super::cache::Cache;
-use super::component::{componentize, refused};
+use super::component::{componentize, malformed, refused};
 use super::description::Description;
 use super::instance::{Exports, Instance, Memory, Missing};
 use super::limits::Limits;
 use super::pool::Pool;
 use super::sections::{self, Sections};
-use super::{Inner, Transform, effort, source};
+use super::{Inner, Transform, effort, nan, source};
 use crate::error::{Error, Fault, Result, TransformName};
 
 /// A 32-bit memory in so much reserved address space, with a guard behind it, needs no bounds check.
@@ -130,9 +130,10 @@ impl Engine {
         if let Some(component) = cache.and_then(|cache| cache.get(digest, &self.0.wasm)) {
             return Ok((component, None));
         }
-        effort::check(bytes).map_err(refused)?;
         let started = Instant::now();
-        let component = Component::from_binary(&self.0.wasm, bytes).map_err(unfit)?;
+        let bytes = nan::checked(bytes).map_err(|error| refused(malformed(error)))?;
+        effort::check(&bytes).map_err(refused)?;
+        let component = Component::from_binary(&self.0.wasm, &bytes).map_err(unfit)?;
         Ok((component, Some(started.elapsed())))
     }
 
@@ -189,8 +190,8 @@ impl Shared {
 
 fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
-    // The same bits everywhere: one NaN, no instruction whose result is the processor's choice, nothing shared.
-    config.cranelift_nan_canonicalization(true);
+    // The same bits everywhere: one NaN (see `nan`), no instruction whose result is the processor's choice, nothing shared.
+    config.cranelift_nan_canonicalization(false);
     config.wasm_relaxed_simd(false);
     config.wasm_features(wasmtime::WasmFeatures::THREADS, false);
     // Time is fuel. Growing memory is a call into the host, which an ordinary instruction's price would give away.
