@@ -1,8 +1,9 @@
 //! The feature log: what the server saw and answered, for replay, for training sets, for audits.
 //!
-//! Offering a record costs an answer some nanoseconds and never waits: what does not fit in the queue is dropped and
-//! counted.
+//! Offering a record costs an answer less than a microsecond and never waits: what does not fit in the queue is dropped
+//! and counted.
 
+mod batch;
 mod columns;
 mod file;
 mod memory;

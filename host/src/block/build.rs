@@ -151,6 +151,38 @@ impl RowsBuilder {
         self.end_list(to);
     }
 
+    /// Appends the rows of a block of the same schema.
+    pub fn append(&mut self, block: &Block) {
+        let schema = self.schema.clone();
+        let layout = schema.layout();
+        if block.rows != 1 || layout.lists > 0 {
+            for row in 0..block.rows {
+                self.begin_row();
+                for &slot in schema.slots() {
+                    self.copy(slot, block, slot, row);
+                }
+            }
+            return;
+        }
+        // The columns of one row lie side by side there as here.
+        self.rows += 1;
+        self.floats
+            .extend_from_slice(&block.floats[..layout.floats]);
+        self.integers
+            .extend_from_slice(&block.integers[..layout.integers]);
+        self.booleans
+            .extend_from_slice(&block.booleans[..layout.booleans]);
+        let mut start = self.arena.len() as u32;
+        let base = start;
+        self.arena.push_str(&block.text);
+        for end in &block.text_ends[..layout.texts] {
+            self.texts.push(start..base + end);
+            start = base + end;
+        }
+        let valid = block.validity[..layout.nullables].iter();
+        self.valid.extend(valid.map(|bits| bits & 1 != 0));
+    }
+
     /// Lays the rows out in columns.
     pub fn finish(self) -> Block {
         let layout = self.schema.layout();

@@ -14,8 +14,9 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use uuid::Uuid;
 
-use super::columns::{arrow_schema, to_batch};
-use super::{Record, Shape};
+use super::Shape;
+use super::batch::Batch;
+use super::columns::arrow_schema;
 
 /// The ending of a file that is not closed yet. Its name begins with a dot.
 const IN_PROGRESS: &str = ".parquet.inprogress";
@@ -78,13 +79,13 @@ impl OpenFile {
         })
     }
 
-    /// Appends records of the file's shape and day; gives them back as what was written.
-    pub fn append(&mut self, records: Vec<Record>) -> Result<RecordBatch, ParquetError> {
-        self.records += records.len() as u64;
-        let batch = to_batch(&self.schema, &self.shape, records)?;
-        self.rows += batch.num_rows();
-        self.writer.write(&batch)?;
-        Ok(batch)
+    /// Appends a batch of the file's shape and day; gives it back as what was written.
+    pub fn append(&mut self, batch: Batch) -> Result<RecordBatch, ParquetError> {
+        self.records += batch.records();
+        let rows = batch.into_rows(&self.schema)?;
+        self.rows += rows.num_rows();
+        self.writer.write(&rows)?;
+        Ok(rows)
     }
 
     /// About how long the file would be, were it closed now.

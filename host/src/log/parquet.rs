@@ -9,21 +9,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Batch;
 use super::columns::fault;
 use super::file::{OpenFile, sweep};
 use super::queue::Queue;
 use super::{FeatureLog, Record, Shape};
 use crate::error::{Error, Result};
 
-const MICROS_A_DAY: i64 = 86_400_000_000;
-
 /// How often the writer looks into the queue.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How many rows are converted at once: enough to be cheap, few enough to be small.
-const BATCH_ROWS: usize = 16_384;
 
 /// How often a failing disk is worth a line in the program's log.
 const COMPLAINT: Duration = Duration::from_secs(10);
@@ -68,6 +65,8 @@ struct Shared {
     failed: AtomicU64,
     /// How many of those a flush has told of.
     told: AtomicU64,
+    complained: Mutex<Option<Instant>>,
+    dir: PathBuf,
 }
 
 impl ParquetLog {
@@ -92,6 +91,8 @@ impl ParquetLog {
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            complained: Mutex::default(),
+            dir: dir.to_owned(),
         });
         let mut writer = Writer {
             shared: shared.clone(),
@@ -99,7 +100,6 @@ impl ParquetLog {
             settings,
             open: Vec::new(),
             saw,
-            complained: None,
         };
         let thread = std::thread::Builder::new()
             .name("feature-log".to_owned())
@@ -111,8 +111,24 @@ impl ParquetLog {
     }
 }
 
+impl Shared {
+    /// Counts records that could not be written, and says so now and then.
+    fn complain(&self, records: u64, error: &dyn Display) {
+        let failed = self.failed.fetch_add(records, Ordering::Relaxed) + records;
+        let mut complained = self.complained.lock();
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
+            *complained = Some(Instant::now());
+            tracing::error!(dir = %self.dir.display(), failed, %error, "the feature log cannot be written");
+        }
+    }
+}
+
 impl FeatureLog for ParquetLog {
     fn offer(&self, record: Record) -> bool {
+        if let Some(fault) = fault(&record) {
+            self.shared.complain(1, &fault);
+            return true;
+        }
         self.shared.queue.offer(record)
     }
 
@@ -157,7 +173,6 @@ struct Writer {
     /// One for each shape and day there are records of just now.
     open: Vec<OpenFile>,
     saw: Option<Saw>,
-    complained: Option<Instant>,
 }
 
 impl Writer {
@@ -166,7 +181,10 @@ impl Writer {
         let _ends = shared.queue.writer();
         loop {
             let taken = shared.queue.take(TICK);
-            self.append(taken.records);
+            taken
+                .batches
+                .into_iter()
+                .for_each(|batch| self.append(batch));
             let all = taken.flush.is_some() || taken.stop;
             self.close_if(|file, settings| all || due(file, settings));
             if let Some(flush) = taken.flush {
@@ -178,43 +196,9 @@ impl Writer {
         }
     }
 
-    /// Appends records to the files they belong to, in batches of one file's.
-    fn append(&mut self, records: Vec<Record>) {
-        let mut batches: Vec<Vec<Record>> = Vec::new();
-        for record in records {
-            if let Some(fault) = fault(&record) {
-                self.complain(1, &fault);
-                continue;
-            }
-            match batches
-                .iter_mut()
-                .find(|batch| same_file(&batch[0], &record))
-            {
-                Some(batch) => batch.push(record),
-                None => batches.push(vec![record]),
-            }
-        }
-        for mut batch in batches {
-            while !batch.is_empty() {
-                let mut rows = 0;
-                let fits = batch.iter().take_while(|record| {
-                    let first = rows == 0;
-                    rows += record.rows();
-                    first || rows <= BATCH_ROWS
-                });
-                let rest = batch.split_off(fits.count());
-                self.append_batch(std::mem::replace(&mut batch, rest));
-            }
-        }
-    }
-
-    /// Appends records of one shape and day.
-    fn append_batch(&mut self, records: Vec<Record>) {
-        let (shape, day, lost) = (
-            records[0].shape.clone(),
-            day(&records[0]),
-            records.len() as u64,
-        );
+    /// Appends a batch to the file it belongs to.
+    fn append(&mut self, batch: Batch) {
+        let (shape, day, records) = (batch.shape.clone(), batch.day, batch.records());
         let at = match self
             .open
             .iter()
@@ -226,17 +210,17 @@ impl Writer {
                     self.open.push(file);
                     self.open.len() - 1
                 }
-                Err(error) => return self.complain(lost, &error),
+                Err(error) => return self.shared.complain(records, &error),
             },
         };
         let file = &mut self.open[at];
-        match file.append(records) {
+        match file.append(batch) {
             Err(error) => {
                 // Half a row group may be in it: the whole file is given up.
                 let file = self.open.swap_remove(at);
-                return self.complain(file.records, &error);
+                return self.shared.complain(file.records, &error);
             }
-            Ok(batch) => self.show(&shape, &batch),
+            Ok(rows) => self.show(&shape, &rows),
         }
         let file = &mut self.open[at];
         if due(file, &self.settings) {
@@ -270,16 +254,7 @@ impl Writer {
         let records = file.records;
         match file.close() {
             Ok(()) => _ = self.shared.written.fetch_add(records, Ordering::Relaxed),
-            Err(error) => self.complain(records, &error),
-        }
-    }
-
-    /// Counts records that could not be written, and says so now and then.
-    fn complain(&mut self, records: u64, error: &dyn Display) {
-        let failed = self.shared.failed.fetch_add(records, Ordering::Relaxed) + records;
-        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
-            self.complained = Some(Instant::now());
-            tracing::error!(dir = %self.dir.display(), failed, %error, "the feature log cannot be written");
+            Err(error) => self.shared.complain(records, &error),
         }
     }
 }
@@ -288,13 +263,4 @@ fn due(file: &OpenFile, settings: &Settings) -> bool {
     file.rows >= settings.file_rows
         || file.bytes() >= settings.file_bytes
         || file.opened.elapsed() >= Duration::from_secs(settings.file_seconds)
-}
-
-fn same_file(a: &Record, b: &Record) -> bool {
-    Arc::ptr_eq(&a.shape, &b.shape) && day(a) == day(b)
-}
-
-/// Days since 1970-01-01, UTC.
-fn day(record: &Record) -> i64 {
-    record.time.div_euclid(MICROS_A_DAY)
 }

@@ -11,6 +11,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 
+use super::batch::Batch;
 use super::columns::arrow_schema;
 use super::file::SHAPE_KEY;
 use super::queue::Queue;
@@ -505,7 +506,8 @@ fn a_full_queue_drops_and_counts() {
         (vec![true, true, true, false, false], 2)
     );
     // Once the writer has taken them there is room again; a record larger than the queue passes alone.
-    assert_eq!(queue.take(Duration::ZERO).records.len(), 3);
+    let taken = queue.take(Duration::ZERO).batches;
+    assert_eq!(taken.iter().map(Batch::records).sum::<u64>(), 3);
     assert!(queue.offer(record(&shape, 0, 100, NOON)));
     assert!(!queue.offer(record(&shape, 0, 1, NOON)));
     // Without a writer nobody waits for ever.

@@ -13,7 +13,7 @@ use crate::service::Service;
 impl Scored {
     /// The record of an answer given at `time` (µs) after `took`.
     pub fn into_record(
-        self,
+        mut self,
         service: &Service,
         request_id: Uuid,
         time: i64,
@@ -48,12 +48,12 @@ impl Scored {
         });
         let errors = errors.collect();
         let outcomes = self.outcomes.iter().map(log::Outcome::from).collect();
-        let lookups = plan.lookups().map(|(at, _)| self.lookups[at].as_ref());
+        let lookups = plan.lookups().map(|(at, _)| self.lookups[at].take());
         let lookups = lookups
             .map(|looked| {
                 looked.map_or_else(log::Looked::default, |looked| log::Looked {
-                    statuses: looked.statuses.clone(),
-                    event_times: looked.event_times.clone(),
+                    statuses: looked.statuses,
+                    event_times: looked.event_times,
                 })
             })
             .collect();
