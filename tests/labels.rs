@@ -297,7 +297,7 @@ fn a_label_that_is_none_is_refused_by_field_and_row() {
     assert_eq!(csv.status, 415, "{}", csv.text);
 
     // Lines are kept as they are read: what stands before the bad one's chunk is there.
-    let line = |at: usize| json!({ "id": format!("n{at}"), "late": at % 2 == 0 }).to_string();
+    let line = |at: usize| json!({ "id": format!("n{at}"), "late": at.is_multiple_of(2) }).to_string();
     let mut lines: Vec<String> = (0..2_500).map(line).collect();
     lines[2_345] = json!({ "id": "n", "late": "no" }).to_string();
     let ndjson = "application/x-ndjson";
@@ -309,6 +309,8 @@ fn a_label_that_is_none_is_refused_by_field_and_row() {
         "{}",
         answer.text
     );
+    let detail = answer.json["detail"].as_str().expect("a detail");
+    assert!(detail.contains("labels before it are kept"), "{detail}");
     assert_eq!(shown(&server, "id=n0")["label"]["late"], json!(true));
     lines[2_345] = line(2_345);
     let answer = server.post_as("/v1/services/notes/labels", ndjson, lines.join("\n"));

@@ -106,6 +106,36 @@ pub fn declared(client: &Client, service: &str) -> Result<Declared> {
 /// What became of a file's labels, in the words of the server's answer.
 const COUNTS: [&str; 5] = ["stored", "replaced", "outdated", "unchanged", "unknown"];
 
+/// Lines of one request: few enough to be held, so many that the server need not look for their answers again and again.
+const CHUNK_BYTES: usize = 8 << 20;
+
+/// A file while it is sent.
+#[derive(Default)]
+struct Put {
+    /// What waits to be sent.
+    lines: Vec<u8>,
+    /// Rows that were read, and rows that were sent.
+    rows: usize,
+    sent: usize,
+    /// Rows that say nothing.
+    silent: usize,
+    counts: [u64; COUNTS.len()],
+    unknown: Vec<String>,
+    /// Whether the server writes no log: then it cannot know an answer.
+    no_log: bool,
+}
+
+impl Put {
+    fn count(&mut self, answer: &Value) {
+        for (count, name) in self.counts.iter_mut().zip(COUNTS) {
+            *count += answer[name].as_u64().unwrap_or(0);
+        }
+        self.no_log |= answer["unknown"].is_null();
+        let ids = answer["unknown_ids"].as_array();
+        self.unknown.extend(ids.into_iter().flatten().map(text_of));
+    }
+}
+
 fn put(client: &Client, service: &str, file: &Path) -> Result<()> {
     let declared = declared(client, service)?;
     let schema = declared.report();
@@ -118,46 +148,50 @@ fn put(client: &Client, service: &str, file: &Path) -> Result<()> {
         "{msg:24} {wide_bar} {human_pos} labels  {per_sec}",
     )?);
     bar.set_message(format!("labels of {service}"));
-    let (mut rows, mut silent) = (0, 0);
-    let mut counts = [0; COUNTS.len()];
-    let mut unknown: Vec<String> = Vec::new();
-    let mut has_log = true;
+    let path = format!("/v1/services/{service}/labels");
+    let mut put = Put::default();
+    let send = |put: &mut Put| -> Result<()> {
+        let lines = std::mem::take(&mut put.lines);
+        if !lines.is_empty() {
+            let answer = client
+                .post(&path, "application/x-ndjson", &lines)
+                .with_context(|| {
+                    format!("the labels of the first {} rows are kept; put the file again once it is mended", put.sent)
+                })?;
+            put.count(&answer);
+        }
+        put.sent = put.rows;
+        Ok(())
+    };
     for block in reader {
         let block = block?;
-        let place = |row: usize| format!("{}, row {}", file.display(), rows + row + 1);
+        let place = |row: usize| format!("{}, row {}", file.display(), put.rows + row + 1);
         let said = reports(&declared, &block, place)?;
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut put.lines);
         for report in said.iter().flatten() {
             finite(&declared, &schema, &block, report)
                 .map_err(|message| anyhow::anyhow!("{}: {message}", place(report.at)))?;
             write_row(&block, &schema, report.at, &mut lines);
             lines.push(b'\n');
         }
-        silent += said.iter().filter(|report| report.is_none()).count();
-        rows += block.rows();
-        if !lines.is_empty() {
-            let path = format!("/v1/services/{service}/labels");
-            let answer = client
-                .post(&path, "application/x-ndjson", &lines)
-                .with_context(|| {
-                    let before = rows - block.rows();
-                    format!("the labels of the {before} rows before are kept; put the file again")
-                })?;
-            for (count, name) in counts.iter_mut().zip(COUNTS) {
-                *count += answer[name].as_u64().unwrap_or(0);
-            }
-            has_log &= !answer["unknown"].is_null();
-            unknown.extend(
-                answer["unknown_ids"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(text_of),
-            );
+        put.lines = lines;
+        put.silent += said.iter().filter(|report| report.is_none()).count();
+        put.rows += block.rows();
+        if put.lines.len() >= CHUNK_BYTES {
+            send(&mut put)?;
         }
         bar.inc(block.rows() as u64);
     }
+    send(&mut put)?;
     bar.finish_and_clear();
+    let Put {
+        rows,
+        silent,
+        counts,
+        mut unknown,
+        no_log,
+        ..
+    } = put;
     if rows == silent {
         let names = declared.fields.names().join(", ");
         bail!(
@@ -181,7 +215,7 @@ fn put(client: &Client, service: &str, file: &Path) -> Result<()> {
         unknown.truncate(5);
         println!("    such as {}", unknown.join(", "));
     }
-    if !has_log {
+    if no_log {
         println!(
             "  the server writes no feature log, so whether it gave these answers is not known"
         );

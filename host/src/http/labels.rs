@@ -152,10 +152,12 @@ async fn kept(
             while let Some(chunk) = lines.next().await? {
                 let app = app.clone();
                 putting = blocking(move || {
-                    let lines =
-                        (0..chunk.lines.len()).map(|at| (chunk.lines[at].0, chunk.line(at)));
-                    putting.lines(&app.labels, lines)?;
-                    Ok(putting)
+                    let lines = 0..chunk.lines.len();
+                    let lines = lines.map(|at| (chunk.lines[at].0, chunk.line(at)));
+                    match putting.lines(&app.labels, lines) {
+                        Ok(()) => Ok(putting),
+                        Err(error) => Err(stopped(&app, &putting, error)),
+                    }
                 })
                 .await?;
             }
@@ -184,12 +186,27 @@ async fn kept(
     Ok((Extension(Detail(detail)), Json(put)))
 }
 
+/// A line that is wrong, and what is kept of those before it.
+fn stopped(app: &App, putting: &Putting, error: Error) -> Error {
+    let before = putting.kept().reports();
+    match (error, app.labels.flush()) {
+        (_, Err(error)) => error,
+        (Error::Invalid { path, message }, Ok(())) if before > 0 => Error::Invalid {
+            message: format!(
+                "{message}; {before} labels before it are kept, and it does no harm to send them again"
+            ),
+            path,
+        },
+        (error, Ok(())) => error,
+    }
+}
+
 /// On disk, and counted.
 fn finished(app: &App, mut putting: Putting) -> Result<LabelsPut> {
     app.labels.flush()?;
     let kept = putting.kept();
     let unknown = putting.unknown()?;
-    let ids = unknown.iter().flat_map(|(_, first)| first.iter());
+    let ids = unknown.iter().flat_map(|unknown| &unknown.first);
     Ok(LabelsPut {
         labels: kept.reports(),
         stored: kept.stored,
@@ -197,7 +214,7 @@ fn finished(app: &App, mut putting: Putting) -> Result<LabelsPut> {
         outdated: kept.outdated,
         unchanged: kept.unchanged,
         unknown_ids: ids.map(|(id, row)| format!("{id} row {row}")).collect(),
-        unknown: unknown.map(|(count, _)| count),
+        unknown: unknown.as_ref().map(|unknown| unknown.answers),
     })
 }
 

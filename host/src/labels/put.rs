@@ -26,8 +26,15 @@ pub struct Putting {
 struct Log {
     dir: PathBuf,
     file_seconds: u64,
-    unknown: u64,
-    first: Vec<(Uuid, u32)>,
+    unknown: Unknown,
+}
+
+/// Answers that the log does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unknown {
+    pub answers: u64,
+    /// Request and row of the first few.
+    pub first: Vec<(Uuid, u32)>,
 }
 
 /// So many answers are looked for at once; more would take memory.
@@ -47,8 +54,7 @@ impl Putting {
             log: log.map(|(dir, file_seconds)| Log {
                 dir,
                 file_seconds,
-                unknown: 0,
-                first: Vec::new(),
+                unknown: Unknown::default(),
             }),
         }
     }
@@ -142,17 +148,16 @@ impl Putting {
         let open = seconds.saturating_add(5).saturating_mul(1_000_000);
         let recent = Timestamp::now().as_microsecond().saturating_sub(open);
         let missing = unknown(&log.dir, &self.declared.service, answers.iter(), recent)?;
-        log.unknown += missing.len() as u64;
-        let room = FIRST - log.first.len();
-        log.first.extend(missing.into_iter().take(room));
+        log.unknown.answers += missing.len() as u64;
+        let room = FIRST - log.unknown.first.len();
+        log.unknown.first.extend(missing.into_iter().take(room));
         Ok(())
     }
 
-    /// How many of the answers that were named the log does not have, and the first few; none where there is no log.
-    pub fn unknown(&mut self) -> Result<Option<(u64, &[(Uuid, u32)])>> {
+    /// The answers that were named and that the log does not have; none where there is no log.
+    pub fn unknown(&mut self) -> Result<Option<Unknown>> {
         self.look()?;
-        let log = self.log.as_ref();
-        Ok(log.map(|log| (log.unknown, log.first.as_slice())))
+        Ok(self.log.as_ref().map(|log| log.unknown.clone()))
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Ids {
 }
 
 enum From<'a> {
-    File(Book),
+    File(Box<Book>),
     Server { client: &'a Client, path: String },
 }
 
@@ -61,7 +61,7 @@ impl<'a> Labels<'a> {
                 }
                 From::Server { client, path }
             }
-            _ => From::File(book(&declared, source, until)?),
+            _ => From::File(Box::new(book(&declared, source, until)?)),
         };
         Ok(Labels {
             declared,
