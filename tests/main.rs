@@ -12,6 +12,7 @@ mod crash;
 mod flights;
 mod graph;
 mod jobs;
+mod labels;
 mod models;
 mod openapi;
 mod overload;

@@ -9,6 +9,7 @@ use crate::config::{Config, StoreKind};
 use crate::drift;
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
+use crate::labels::Labels;
 use crate::load::Load;
 use crate::log::{FeatureLog, ParquetLog, Saw};
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ pub struct App {
     pub access: Access,
     pub registry: Arc<Registry>,
     pub store: Arc<dyn OnlineStore>,
+    pub labels: Labels,
     /// None where the configuration switches it off.
     pub log: Option<Box<dyn FeatureLog>>,
     /// None where the configuration switches it off.
@@ -108,6 +110,7 @@ impl App {
             access,
             registry,
             store,
+            labels: Labels::open(&db),
             log,
             jobs,
             shadows,

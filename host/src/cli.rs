@@ -7,6 +7,7 @@ mod compare;
 mod demo;
 mod drift;
 mod job;
+mod label;
 mod lifecycle;
 mod lineage;
 mod model;
@@ -65,6 +66,9 @@ enum Command {
     TrainingSet(training_set::TrainingSet),
     /// Compare what a service sees with what its model was trained on.
     Drift(drift::Drift),
+    /// Report what truly happened with rows that were answered, and look at what was reported.
+    #[command(subcommand)]
+    Label(label::Label),
     /// Show what was made from what.
     Lineage(lineage::Lineage),
     /// Run logged answers again and compare them bit by bit.
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Service(command) => command.run(),
         Command::TrainingSet(command) => command.run(),
         Command::Drift(drift) => drift.run(),
+        Command::Label(command) => command.run(),
         Command::Lineage(lineage) => lineage.run(),
         Command::Replay(replay) => replay.run(),
         Command::Score(score) => score.run(),

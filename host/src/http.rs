@@ -10,6 +10,7 @@ mod connections;
 mod drift;
 mod health;
 mod jobs;
+mod labels;
 mod lifecycle;
 mod lineage;
 mod listen;
@@ -110,6 +111,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/services/{id}/bundle", get(services::bundle))
         .route("/v1/services/{id}/drift", get(drift::show))
         .route("/v1/services/{id}/training-rows", post(training::rows))
+        .route(
+            "/v1/services/{id}/labels",
+            get(labels::declared).post(labels::put),
+        )
+        .route("/v1/services/{id}/label", get(labels::show))
+        .route("/v1/services/{id}/label-rows", post(labels::rows))
         .route(
             "/v1/services/{id}",
             delete(Kind::Service, get(services::show)),

@@ -54,7 +54,7 @@ pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Writt
 }
 
 /// Now, in µs, but later than whatever has come before, also where the clock is set back.
-fn arrival() -> i64 {
+pub(crate) fn arrival() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
     let now = Timestamp::now().as_microsecond();
     let last = LAST.fetch_max(now, Ordering::Relaxed);

@@ -25,6 +25,7 @@
 //! | [`compare`] | two versions side by side, from the log | ask a server |
 //! | [`admission`] | proves on generated rows that an answer depends on nothing but its row; says what a version changes | trust a transform's word |
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
+//! | [`labels`] | what truly happened, learnt later: every report kept, the last counts | know who asks |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
 //! | [`replay`] | logged answers run again and compared | trust the log's word for a feature |
@@ -47,6 +48,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod join;
+pub mod labels;
 pub mod load;
 pub mod log;
 pub mod metrics;

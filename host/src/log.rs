@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use self::columns::{arrow_schema, event_time_column, status_column, to_batch};
 pub use self::memory::MemoryLog;
 pub use self::parquet::{ParquetLog, Saw, Settings};
-pub use self::read::{LogFile, files};
+pub use self::read::{LogFile, file, files};
 use crate::block::{Block, Rows, Source};
 use crate::error::Result;
 use crate::schema::Schema;

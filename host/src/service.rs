@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
+use crate::labels::LabelsDefinition;
 use crate::schema::Schema;
 use crate::span::Span;
 
@@ -63,6 +64,9 @@ pub struct Definition {
     /// The answer where a part fails or the deadline passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<AnswerDefinition>,
+    /// What is learnt later of a row that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelsDefinition>,
 }
 
 /// A rule that stands before the rest: what it needs runs first, and nothing else does where it is false or null.

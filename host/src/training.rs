@@ -16,12 +16,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::block::{Block, Column, gather};
+use crate::block::{Block, Column, RowsBuilder, gather};
 use crate::error::{Error, Result};
 use crate::log::{self, Role};
-use crate::request::Request;
+use crate::request::{Declared, Request};
 use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::score::{Arrived, score};
 use crate::service::{Service, Wanted};
@@ -124,6 +125,48 @@ pub fn spine_schema(request: &Schema, arrival: Option<&str>) -> Schema {
         default: None,
     });
     Schema::new(request.fields().iter().cloned().chain(arrival).collect())
+}
+
+/// Request fields as a file has them: what has a default may be null there, which is to leave it out.
+pub fn lenient(request: &Schema) -> Schema {
+    let fields = request.fields().iter().map(|field| Field {
+        nullable: field.nullable || field.default.is_some(),
+        ..field.clone()
+    });
+    Schema::new(fields.collect())
+}
+
+/// Puts the defaults of the request's fields where `rows`, which begin with the columns of [`lenient`], are null. Only in
+/// fields that are `left_out`: of others null may be the value.
+pub fn with_defaults(
+    request: &Schema,
+    schema: &Schema,
+    rows: Block,
+    left_out: impl Fn(&Field) -> bool,
+) -> Result<Block> {
+    let defaults: Map<String, Value> = request
+        .fields()
+        .iter()
+        .filter(|field| left_out(field))
+        .filter_map(|field| Some((field.name.clone(), field.default.clone()?)))
+        .collect();
+    if defaults.is_empty() {
+        return Ok(rows);
+    }
+    let defaults = Declared::read(request, &defaults).map_err(Error::Internal)?;
+    let mut filled = RowsBuilder::new(schema);
+    for row in 0..rows.rows() {
+        filled.begin_row();
+        for at in 0..schema.len() {
+            let slot = schema.slot(at);
+            let covered = defaults.covered.get(at).is_some_and(|covered| *covered);
+            match covered && !rows.is_valid(slot, row) {
+                true => filled.copy(slot, &defaults.row, request.slot(at), 0),
+                false => filled.copy(slot, &rows, slot, row),
+            }
+        }
+    }
+    Ok(filled.finish())
 }
 
 /// A spine as its request columns and, where it has more, its arrivals.

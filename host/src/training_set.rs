@@ -35,6 +35,9 @@ pub struct Manifest {
     /// The views that were looked up, and which of their rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<Span>,
+    /// What is learnt later, where it stands beside the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labelled>,
     pub files: Vec<File>,
     /// The columns of the files, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,6 +98,26 @@ pub struct FileColumn {
     pub nullable: bool,
 }
 
+/// The labels beside the rows of a training set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TrainingSetLabels)]
+pub struct Labelled {
+    /// `stored`: those that the server kept; else the file they were in.
+    pub from: String,
+    /// The service's version that says what they are: `flight-delay@2`.
+    pub declared_by: String,
+    /// `label.late`
+    pub columns: Vec<String>,
+    /// Absent: all that was known when the set was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Rows that have a label.
+    pub matched: u64,
+    /// Rows of which nothing was known: their labels are null.
+    pub unmatched: u64,
+}
+
 impl Used {
     /// The digest alone.
     pub fn hex(&self) -> &str {
@@ -151,6 +174,14 @@ impl Manifest {
                 self.rows, other.column, other.rows
             ));
         }
+        if let Some(labels) = &self.labels
+            && labels.matched.saturating_add(labels.unmatched) != self.rows
+        {
+            return Err(format!(
+                "it has {} rows, but labels of {} and none of {}",
+                self.rows, labels.matched, labels.unmatched
+            ));
+        }
         for span in &self.views {
             if let (Some(from), Some(to)) = (span.from, span.to)
                 && from > to
@@ -184,6 +215,7 @@ mod tests {
             "rows": 30,
             "spine": { "file": "flights.parquet" },
             "views": [{ "view": "weather@1", "from": "2013-01-01T00:00:00Z", "to": "2013-12-31T00:00:00Z" }],
+            "labels": { "from": "stored", "declared_by": "flight-delay@2", "columns": ["label.late"], "matched": 20, "unmatched": 10 },
             "files": [
                 { "path": "a.parquet", "sha256": "b".repeat(64), "rows": 10, "bytes": 100 },
                 { "path": "b.parquet", "sha256": format!("sha256:{}", "c".repeat(64)), "rows": 20, "bytes": 200 },
@@ -228,6 +260,11 @@ mod tests {
                 "the digest of great-circle@1.0.0 is \"aa\"",
             ),
             ("/rows", json!(31), "it has 31 rows, but its files have 30"),
+            (
+                "/labels/matched",
+                json!(3),
+                "it has 30 rows, but labels of 3 and none of 10",
+            ),
             (
                 "/views/0/to",
                 json!("2012-12-31T00:00:00Z"),

@@ -46,6 +46,13 @@ pub fn rule(method: &str, route: Option<&str>) -> Rule {
         // Past rows of views, models: for those who make features.
         ("POST", ["v1", "services", _, "training-rows"]) => read(Author),
         (_, ["v1", "services", _, "bundle"]) if reads => read(Author),
+        // What truly happened: models learn from it, so whoever scores is not who says it. It is read with past rows.
+        ("POST", ["v1", "services", _, "labels"]) => Rule {
+            least: Some(Admin),
+            kind: Kind::Rows("label.put"),
+        },
+        ("POST", ["v1", "services", _, "label-rows"]) => read(Author),
+        (_, ["v1", "services", _, "label"]) if reads => read(Author),
 
         // Registering.
         ("POST", ["v1", "transforms"]) => change(Author, "transform.register"),

@@ -63,7 +63,8 @@ pub struct Compare {
 impl Compare {
     pub fn run(self) -> Result<()> {
         let dir = self.log.unwrap_or_else(|| self.data_dir.join("log"));
-        let since = self.since.as_deref().map(moment).transpose()?;
+        let since = self.since.as_deref();
+        let since = since.map(|text| moment("--since", text)).transpose()?;
         let day = since.map(|since| since.strftime("%Y-%m-%d").to_string());
         let files = log::files(&dir, &self.name, day.as_deref())?;
         if files.is_empty() {
@@ -92,7 +93,7 @@ impl Compare {
 }
 
 /// A moment as a person says it.
-fn moment(text: &str) -> Result<jiff::Timestamp> {
+pub fn moment(option: &str, text: &str) -> Result<jiff::Timestamp> {
     if let Ok(micros) = parse_timestamp(text) {
         return Ok(jiff::Timestamp::from_microsecond(micros)?);
     }
@@ -102,7 +103,7 @@ fn moment(text: &str) -> Result<jiff::Timestamp> {
     let span: StrDeserializer<'_, SpanError> = text.into_deserializer();
     let span = Span::deserialize(span).ok().with_context(|| {
         format!(
-            "--since: \"{text}\" is no moment such as 2026-11-20T12:00:00Z, 2026-11-20, 12h or 2d"
+            "{option}: \"{text}\" is no moment such as 2026-11-20T12:00:00Z, 2026-11-20, 12h or 2d"
         )
     })?;
     let moment = jiff::Timestamp::now()

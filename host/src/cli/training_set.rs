@@ -16,8 +16,9 @@ use crate::training::diff::diff;
 
 #[derive(Subcommand)]
 pub enum TrainingSet {
-    /// Join the rows of a spine with the views as they stood and run the transforms that the service pins over them.
-    Build(build::Build),
+    /// Make a training set: from past events, joined with the views as they stood; or from the feature log, as it was served
+    /// or recomputed by another version. With labels beside the rows.
+    Build(Box<build::Build>),
     /// Register a set that was built with --no-register.
     Register {
         /// Its folder, with manifest.json and the files that it names.

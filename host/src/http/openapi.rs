@@ -18,8 +18,8 @@ use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
 use super::{
-    aliases, audit, drift, health, jobs, lifecycle, lineage, models, score, services, tokens,
-    training, training_sets, transforms, views,
+    aliases, audit, drift, health, jobs, labels, lifecycle, lineage, models, score, services,
+    tokens, training, training_sets, transforms, views,
 };
 use access::Tokens;
 use kinds::{EveryKind, NeverNull};
@@ -70,6 +70,10 @@ pub(super) use scoring::{RowLine, ScoreAnswer, ScoreRequest, StreamLine};
         training_sets::register,
         training_sets::show,
         training::rows,
+        labels::declared,
+        labels::put,
+        labels::show,
+        labels::rows,
         lineage::whole,
         lineage::show,
         lifecycle::delete,

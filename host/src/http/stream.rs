@@ -5,7 +5,7 @@
 //! request, with a request id of its own, which each of its results carries.
 
 mod chunk;
-mod lines;
+pub(super) mod lines;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,7 @@ use super::{Path, Problem, Shared, body};
 use crate::error::{Error, Result};
 use crate::offline;
 use crate::registry::Registry;
+use crate::schema::Field;
 use crate::training::{self, ARRIVAL, Builder};
 
 const PARQUET: &str = "application/vnd.apache.parquet";
@@ -50,9 +51,21 @@ fn joined(registry: &Registry, id: &str, spine: Bytes) -> Result<Vec<u8>> {
     let request = service.plan.request.clone();
     let builder = Builder::new(service)?;
     let dated = training::has_column(spine.clone(), ARRIVAL)?;
-    let schema = training::spine_schema(&request, dated.then_some(ARRIVAL));
-    let blocks: Vec<_> =
-        offline::open_parquet(spine, "the spine", &schema)?.collect::<Result<_>>()?;
+    let schema = training::spine_schema(&training::lenient(&request), dated.then_some(ARRIVAL));
+    let mut absent = Vec::new();
+    for field in request
+        .fields()
+        .iter()
+        .filter(|field| field.default.is_some())
+    {
+        if !training::has_column(spine.clone(), &field.name)? {
+            absent.push(field.name.clone());
+        }
+    }
+    let left_out = |field: &Field| !field.nullable || absent.contains(&field.name);
+    let blocks: Vec<_> = offline::open_parquet(spine, "the spine", &schema)?
+        .map(|block| training::with_defaults(&request, &schema, block?, left_out))
+        .collect::<Result<_>>()?;
     let batches = blocks
         .iter()
         .map(|block| {

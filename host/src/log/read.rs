@@ -35,7 +35,7 @@ pub fn files(dir: &Path, service: &str, since: Option<&str>) -> Result<Vec<LogFi
     paths.sort_by(|a, b| (a.file_name(), a).cmp(&(b.file_name(), b)));
     let mut files = Vec::new();
     for path in paths {
-        files.extend(open(path)?.filter(|file| file.shape.service == service));
+        files.extend(file(path)?.filter(|file| file.shape.service == service));
     }
     Ok(files)
 }
@@ -59,7 +59,7 @@ fn walk(dir: &Path, since: Option<&str>, depth: usize, paths: &mut Vec<PathBuf>)
 }
 
 /// None where it is not of the log.
-fn open(path: PathBuf) -> Result<Option<LogFile>> {
+pub fn file(path: PathBuf) -> Result<Option<LogFile>> {
     let builder = builder(&path)?;
     let metadata = builder.metadata().file_metadata();
     let pairs = metadata.key_value_metadata().into_iter().flatten();

@@ -8,7 +8,8 @@ use semver::{Version, VersionReq};
 use super::entry::{ModelEntry, ServiceEntry, TrainingSetRecord, TransformEntry, ViewEntry};
 use super::{AliasSettings, Asked, Item, Kind, Retirement, Rollout, STABLE, Tombstone, Workshop};
 use crate::error::{Error, Result};
-use crate::service::Service;
+use crate::labels::{Declared, LabelsDefinition};
+use crate::service::{Definition, Service};
 
 /// Names to versions, oldest first.
 pub type Numbered<T> = BTreeMap<String, BTreeMap<u32, Arc<T>>>;
@@ -201,6 +202,49 @@ impl Catalog {
             true => Ok(name),
             false => Err(not_found("service", name, self.services.keys().cloned())),
         }
+    }
+
+    /// The labels of a service, as its newest version that has any declares them: they are of all versions.
+    pub fn labels(&self, name: &str) -> Result<Declared> {
+        if let Some((name, _)) = name.split_once('@') {
+            self.service_name(name)?;
+            let message = format!("labels are of all versions: name the service alone, {name}");
+            return Err(Error::invalid("service", message));
+        }
+        let declared = self.declared_labels(self.service_name(name)?).next_back();
+        declared.ok_or_else(|| {
+            Error::invalid(
+                "service",
+                format!(
+                    "no version of {name} declares labels; say in its service file what they are, under [labels] the key \
+                     and under [labels.fields] their types, and register it"
+                ),
+            )
+        })
+    }
+
+    /// Labels are kept for all versions, so what a new one declares must agree with them.
+    pub(super) fn check_labels(
+        &self,
+        definition: &Definition,
+        labels: &LabelsDefinition,
+    ) -> Result<()> {
+        let refused = |reason| Error::refused(format!("service \"{}\"", definition.name), reason);
+        let new = Declared::of(&definition.name, 0, &definition.request, labels);
+        let mut there = self.declared_labels(&definition.name);
+        there
+            .try_for_each(|there| there.check(&new))
+            .map_err(refused)
+    }
+
+    fn declared_labels(&self, name: &str) -> impl DoubleEndedIterator<Item = Declared> {
+        let versions = self.services.get(name).into_iter().flatten();
+        versions.filter_map(|(number, entry)| {
+            let definition = &entry.record.definition;
+            let labels = definition.labels.as_ref()?;
+            let request = &definition.request;
+            Some(Declared::of(&definition.name, *number, request, labels))
+        })
     }
 
     /// Since when a version is retired, if it is.

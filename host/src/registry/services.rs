@@ -55,6 +55,9 @@ impl Registry {
             registered_at: jiff::Timestamp::now(),
         };
         let service = Arc::new(catalog.workshop.service(&catalog, &record)?);
+        if let Some(labels) = &record.definition.labels {
+            catalog.check_labels(&record.definition, labels)?;
+        }
         if let Some((training_set, differences)) = trained::differences(&catalog, &service)?
             && !differences.is_empty()
         {

@@ -71,6 +71,10 @@ pub fn resolve(definition: Definition, number: u32, parts: Parts) -> Result<Plan
         steps.push(step);
     }
 
+    if let Some(labels) = &definition.labels {
+        let aliases = steps.iter().map(|step| step.alias.as_str());
+        labels.check(&request, aliases).map_err(refuse)?;
+    }
     let features = match features {
         Some(features) => features,
         None => transform_outputs(&steps),

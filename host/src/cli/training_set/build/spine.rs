@@ -7,12 +7,14 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use serde_json::{Map, Value, json};
 
-use super::{Each, Of};
+use super::labels::Ids;
+use super::{Each, Of, Source};
 use crate::block::Block;
 use crate::cli::client::Client;
+use crate::labels::{REQUEST_ID, ROW};
 use crate::offline::arrow::{arrow_field, to_array};
 use crate::offline::{self, parallel::ordered};
-use crate::schema::Schema;
+use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::training::{self, ARRIVAL};
 
 /// A file of past events, and which of its columns says when each was asked.
@@ -23,19 +25,57 @@ pub struct Spine {
 
 impl Spine {
     /// Hands the joined rows on in the order of the file; answers what the manifest says of them.
-    pub fn read(self, of: &Of<'_>, mut each: Each<'_>) -> Result<Map<String, Value>> {
-        let schema = training::spine_schema(&of.definition.request, self.arrival.as_deref());
-        let spine = offline::open(&self.file, &schema)?;
+    pub fn read(self, of: &Of<'_>, mut each: Each<'_, '_>) -> Result<Source> {
+        let request = &of.definition.request;
+        let asked = training::spine_schema(&training::lenient(request), self.arrival.as_deref());
+        // By these a row may name its label.
+        let ids = each.wants_ids()
+            && [REQUEST_ID, ROW]
+                .iter()
+                .all(|id| asked.position(id).is_none());
+        let read = match ids {
+            true => with_ids(&asked),
+            false => asked.clone(),
+        };
+        let spine = offline::open(&self.file, &read)?;
         each.expect(spine.rows_hint())?;
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         ordered(
             spine,
             threads,
-            |block| joined(of, &schema, self.arrival.as_deref(), &block?),
-            |batch| each.take(&batch),
+            |block| {
+                // A file cannot leave a field out of one row: null says it.
+                let block = training::with_defaults(request, &read, block?, |_| true)?;
+                let rows = joined(of, &asked, &read, self.arrival.as_deref(), &block)?;
+                let column = |at: usize| to_array(&block, read.field(at), read.slot(at));
+                let ids = ids.then(|| Ids {
+                    request_id: column(asked.len()),
+                    row: column(asked.len() + 1),
+                });
+                anyhow::Ok((rows, ids))
+            },
+            |(rows, ids)| each.take(&rows, ids.as_ref()),
         )?;
-        Ok(told(&self.file, self.arrival.as_deref()))
+        Ok(Source {
+            told: told(&self.file, self.arrival.as_deref()),
+            said: Vec::new(),
+        })
     }
+}
+
+/// A spine's columns, and behind them those that name the answer a row was given in.
+fn with_ids(asked: &Schema) -> Schema {
+    let ids = [(REQUEST_ID, Scalar::Text), (ROW, Scalar::Integer)];
+    let ids = ids.map(|(name, scalar)| Field {
+        name: name.to_owned(),
+        data_type: DataType::One(scalar),
+        nullable: true,
+        doc: String::new(),
+        minimum: None,
+        maximum: None,
+        default: None,
+    });
+    Schema::new(asked.fields().iter().cloned().chain(ids).collect())
 }
 
 fn told(file: &Path, arrival: Option<&str>) -> Map<String, Value> {
@@ -43,10 +83,11 @@ fn told(file: &Path, arrival: Option<&str>) -> Map<String, Value> {
     Map::from_iter([("spine".to_owned(), spine)])
 }
 
-/// Posts rows of a spine and reads the training rows.
+/// Posts rows of a spine, the `asked` of what was `read`, and reads the training rows.
 fn joined(
     of: &Of<'_>,
-    schema: &Schema,
+    asked: &Schema,
+    read: &Schema,
     arrival: Option<&str>,
     block: &Block,
 ) -> Result<RecordBatch> {
@@ -54,15 +95,15 @@ fn joined(
         true => ARRIVAL.to_owned(),
         false => name.to_owned(),
     };
-    let fields: Vec<ArrowField> = schema
+    let fields: Vec<ArrowField> = asked
         .fields()
         .iter()
         .map(|field| arrow_field(Some(&name(&field.name)), field))
         .collect();
-    let columns: Vec<ArrayRef> = schema
+    let columns: Vec<ArrayRef> = asked
         .fields()
         .iter()
-        .zip(schema.slots())
+        .zip(read.slots())
         .map(|(field, slot)| to_array(block, field, *slot))
         .collect();
     let batch = RecordBatch::try_new(ArrowSchema::new(fields).into(), columns)?;

@@ -1,0 +1,819 @@
+//! What truly happened: labels late and more than once, and training sets from the log with them beside the rows.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::command_line::{bad, good, tidemill};
+use super::flights::{in_order, sample};
+use super::support::{Server, file, guest, register_flights, text};
+
+/// A service of one transform whose rows are named by `id`.
+const NOTES: &str = r#"
+name = "notes"
+[request]
+id = "text"
+x = "f64"
+[[transform]]
+use = "good@1"
+as = "guest"
+[labels]
+key = "id"
+[labels.fields]
+late = "bool"
+minutes = { type = "f64", nullable = true }
+"#;
+
+fn notes(server: &Server) {
+    server.admit(&guest("good"));
+    server.define("/v1/services", NOTES);
+}
+
+/// Asks for the features of rows by these ids; answers the request's id.
+fn ask(server: &Server, ids: &[&str]) -> String {
+    let rows: Vec<Value> = ids.iter().map(|id| json!({ "id": id, "x": 1 })).collect();
+    let answer = server.post(
+        "/v1/services/notes/features",
+        json!({ "rows": rows }).to_string(),
+    );
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json["request_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
+}
+
+fn put(server: &Server, labels: Value) -> Value {
+    let answer = server.post("/v1/services/notes/labels", labels.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json
+}
+
+/// Status, field and detail of labels that are refused.
+fn refused(server: &Server, labels: Value) -> (u16, String, String) {
+    let answer = server.post("/v1/services/notes/labels", labels.to_string());
+    let text = |name: &str| answer.json[name].as_str().unwrap_or_default().to_owned();
+    (answer.status, text("field"), text("detail"))
+}
+
+fn shown(server: &Server, query: &str) -> Value {
+    let answer = server.get(&format!("/v1/services/notes/label?{query}"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json
+}
+
+/// What each report of a history says of `late`, the last last.
+fn history(shown: &Value) -> Vec<bool> {
+    let all = shown["history"].as_array().expect("a history").iter();
+    all.map(|report| report["label"]["late"].as_bool().expect("late"))
+        .collect()
+}
+
+fn counts(put: &Value) -> [u64; 6] {
+    let names = [
+        "labels",
+        "stored",
+        "replaced",
+        "outdated",
+        "unchanged",
+        "unknown",
+    ];
+    names.map(|name| put[name].as_u64().unwrap_or(u64::MAX))
+}
+
+#[test]
+fn the_last_label_counts_and_all_are_kept() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let path = data.path().to_owned();
+    let start = || {
+        let path = path.clone();
+        Server::start(|config| config.data_dir = path)
+    };
+    let server = start();
+    notes(&server);
+    let request = ask(&server, &["a", "b"]);
+
+    let declared = server.get("/v1/services/notes/labels").json;
+    assert_eq!(declared["version"], json!(1));
+    assert_eq!(declared["key"][0]["name"], json!("id"));
+    let names = declared["fields"].as_array().expect("fields").iter();
+    let names: Vec<&Value> = names.map(|field| &field["name"]).collect();
+    assert_eq!(names, [&json!("late"), &json!("minutes")]);
+
+    // By key: what has no time of its own counts from its arrival, the later one more.
+    let none = shown(&server, "id=a");
+    assert_eq!(
+        (&none["label"], &none["history"]),
+        (&Value::Null, &json!([]))
+    );
+    let first = put(&server, json!({ "id": "a", "late": false }));
+    assert_eq!(counts(&first), [1, 1, 0, 0, 0, 0]);
+    let second = put(
+        &server,
+        json!([{ "id": "a", "late": true, "minutes": 20.5 }]),
+    );
+    assert_eq!(counts(&second), [1, 0, 1, 0, 0, 0]);
+    let a = shown(&server, "id=a");
+    assert_eq!(a["label"], json!({ "late": true, "minutes": 20.5 }));
+    assert_eq!(history(&a), [false, true]);
+    assert_eq!(
+        a["history"][0]["label"],
+        json!({ "late": false, "minutes": null })
+    );
+    assert_eq!(a["history"][0]["by"], json!("loopback"));
+
+    // One that was learnt before comes late: it is kept, and does not count. The same again is the same.
+    let early = json!({ "id": "a", "time": "2013-01-01T00:00:00Z", "late": false });
+    assert_eq!(counts(&put(&server, early.clone())), [1, 0, 0, 1, 0, 0]);
+    let a = shown(&server, "id=a");
+    assert_eq!(a["label"]["late"], json!(true));
+    assert_eq!(history(&a), [false, false, true]);
+    assert_eq!(a["history"][0]["time"], json!("2013-01-01T00:00:00Z"));
+
+    // By request, each row by its number. Rows of the same put count in their order.
+    let by_request =
+        |row: u32, late: bool| json!({ "request_id": request, "row": row, "late": late });
+    let both = json!([
+        by_request(1, false),
+        by_request(0, false),
+        by_request(1, true)
+    ]);
+    assert_eq!(counts(&put(&server, both)), [3, 2, 1, 0, 0, 0]);
+    let row = |row: u32| shown(&server, &format!("request_id={request}&row={row}"));
+    assert_eq!(row(0)["label"]["late"], json!(false));
+    assert_eq!(history(&row(1)), [false, true]);
+    assert_eq!(row(2)["label"], Value::Null);
+
+    // Requests that are not in the log: kept and counted. Those there are, are found in the log's files.
+    server.log();
+    let stranger = "0190c4a2-9d3b-7cc1-8f00-5a6b7c8d9e0f";
+    let put_unknown = json!([
+        { "request_id": stranger, "late": true },
+        { "request_id": "6ba7b810-9dad-41d1-80b4-00c04fd430c8", "late": true },
+        by_request(0, true),
+    ]);
+    let unknown = put(&server, put_unknown);
+    assert_eq!(counts(&unknown), [3, 2, 1, 0, 0, 2]);
+    let ids = unknown["unknown_ids"].to_string();
+    assert!(ids.contains(stranger) && !ids.contains(&request), "{ids}");
+    let kept = shown(&server, &format!("request_id={stranger}"));
+    assert_eq!(kept["label"]["late"], json!(true));
+
+    let time = "2030-01-01T00:00:00Z";
+    let timed = json!({ "id": "b", "time": time, "late": true });
+    assert_eq!(counts(&put(&server, timed.clone())), [1, 1, 0, 0, 0, 0]);
+    assert_eq!(counts(&put(&server, timed)), [1, 0, 0, 0, 1, 0]);
+    // Of equal times the later arrival counts.
+    let again = json!({ "id": "b", "time": time, "late": false });
+    assert_eq!(counts(&put(&server, again)), [1, 0, 1, 0, 0, 0]);
+    let b = shown(&server, "id=b");
+    assert_eq!(history(&b), [true, false]);
+
+    // A server that stops and starts has them all, and so has the next version of the service.
+    drop(server);
+    let server = start();
+    server.define("/v1/services", &format!("doc = \"changed\"\n{NOTES}"));
+    assert_eq!(
+        server.get("/v1/services/notes/labels").json["version"],
+        json!(2)
+    );
+    assert_eq!(shown(&server, "id=b"), b);
+    assert_eq!(shown(&server, "id=a"), a);
+    assert_eq!(
+        shown(&server, &format!("request_id={stranger}"))["history"],
+        kept["history"]
+    );
+
+    let audit = server.get("/v1/audit?action=label.put").json.to_string();
+    assert!(
+        audit.contains("3 labels, 2 stored, 1 replaced, 0 outdated") && audit.contains("notes"),
+        "{audit}"
+    );
+}
+
+#[test]
+fn a_label_that_is_none_is_refused_by_field_and_row() {
+    let server = Server::start(|_| {});
+    notes(&server);
+    let id = "0190c4a2-9d3b-7cc1-8f00-5a6b7c8d9e0f";
+    let good = json!({ "id": "a", "late": true });
+    for (bad, field, words) in [
+        (json!({ "id": "a", "late": 1 }), "late", "a bool belongs"),
+        (
+            json!({ "id": "a", "latr": true }),
+            "latr",
+            "there are request_id, row, id, time, late, minutes",
+        ),
+        (json!({ "id": "a" }), "late", "missing; a bool belongs here"),
+        (
+            json!({ "late": true }),
+            "id",
+            "missing; a label names its row by id",
+        ),
+        (
+            json!({ "id": "a", "request_id": id, "late": true }),
+            "request_id",
+            "give it or id, not both",
+        ),
+        (
+            json!({ "request_id": "7", "late": true }),
+            "request_id",
+            "\"7\" is no request id",
+        ),
+        (
+            json!({ "request_id": id, "row": -1, "late": true }),
+            "row",
+            "-1 is no row of a request",
+        ),
+        (
+            json!({ "id": "a", "row": 1, "late": true }),
+            "row",
+            "give its request_id too",
+        ),
+        (
+            json!({ "id": "a", "time": "yesterday", "late": true }),
+            "time",
+            "RFC 3339",
+        ),
+    ] {
+        let (status, place, detail) = refused(&server, json!([good, bad]));
+        assert_eq!(
+            (status, place),
+            (400, format!("rows[1].{field}")),
+            "{bad}: {detail}"
+        );
+        assert!(detail.contains(words), "{detail}");
+        let (status, place, _) = refused(&server, bad);
+        assert_eq!((status, place), (400, format!("label.{field}")));
+    }
+    for (bad, words) in [
+        (json!([]), "no labels"),
+        (json!("late"), "an object belongs here"),
+        (json!([1]), "an object belongs here"),
+    ] {
+        let (status, _, detail) = refused(&server, bad);
+        assert_eq!(status, 400);
+        assert!(detail.contains(words), "{detail}");
+    }
+    // One bad label of a JSON body, and none is kept.
+    assert_eq!(shown(&server, "id=a")["history"], json!([]));
+
+    let ask = |path: &str| {
+        let answer = server.get(path);
+        let detail = answer.json["detail"].as_str().unwrap_or_default();
+        (answer.status, detail.to_owned())
+    };
+    for (path, status, words) in [
+        ("/v1/services/nota/labels", 404, "there is notes"),
+        (
+            "/v1/services/notes@1/labels",
+            400,
+            "name the service alone, notes",
+        ),
+        (
+            "/v1/services/notes/label",
+            400,
+            "say which row: request_id and row, or id",
+        ),
+        (
+            "/v1/services/notes/label?key=a",
+            400,
+            "there are request_id, row, id",
+        ),
+        (
+            "/v1/services/notes/label?id=a&request_id=0190c4a2-9d3b-7cc1-8f00-5a6b7c8d9e0f",
+            400,
+            "not both",
+        ),
+    ] {
+        let (found, detail) = ask(path);
+        assert!(
+            found == status && detail.contains(words),
+            "{path}: {detail}"
+        );
+    }
+    let csv = server.post_as("/v1/services/notes/labels", "text/csv", "id,late\na,true");
+    assert_eq!(csv.status, 415, "{}", csv.text);
+
+    // Lines are kept as they are read: what stands before the bad one's chunk is there.
+    let line = |at: usize| json!({ "id": format!("n{at}"), "late": at.is_multiple_of(2) }).to_string();
+    let mut lines: Vec<String> = (0..2_500).map(line).collect();
+    lines[2_345] = json!({ "id": "n", "late": "no" }).to_string();
+    let ndjson = "application/x-ndjson";
+    let answer = server.post_as("/v1/services/notes/labels", ndjson, lines.join("\n"));
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.json["field"],
+        json!("line 2346.late"),
+        "{}",
+        answer.text
+    );
+    let detail = answer.json["detail"].as_str().expect("a detail");
+    assert!(detail.contains("labels before it are kept"), "{detail}");
+    assert_eq!(shown(&server, "id=n0")["label"]["late"], json!(true));
+    lines[2_345] = line(2_345);
+    let answer = server.post_as("/v1/services/notes/labels", ndjson, lines.join("\n"));
+    assert_eq!(answer.json["labels"], json!(2_500), "{}", answer.text);
+    assert_eq!(shown(&server, "id=n2499")["label"]["late"], json!(false));
+}
+
+#[test]
+fn what_a_service_says_of_its_labels_is_checked_when_it_is_registered() {
+    let server = Server::start(|_| {});
+    notes(&server);
+    let define = |from: &str, to: &str| {
+        let definition = NOTES.replace(from, to);
+        assert_ne!(definition, NOTES);
+        let answer = server.post_as("/v1/services", "application/toml", definition);
+        let detail = answer.json["detail"].as_str().unwrap_or_default();
+        (answer.status, detail.to_owned())
+    };
+    for (from, to, words) in [
+        (
+            "key = \"id\"",
+            "key = \"ident\"",
+            "\"ident\" is no request field; there are id and x",
+        ),
+        (
+            "key = \"id\"",
+            "key = \"x\"",
+            "x is f64; a key is text, i64, bool or timestamp",
+        ),
+        (
+            "key = \"id\"",
+            "key = [\"id\", \"id\"]",
+            "id is there twice",
+        ),
+        (
+            "late = \"bool\"",
+            "late = \"boolean\"",
+            "no type \"boolean\"; there are bool",
+        ),
+        ("late = \"bool\"", "id = \"bool\"", "that is its key"),
+        (
+            "late = \"bool\"",
+            "row = \"bool\"",
+            "row cannot be a label or its key",
+        ),
+        (
+            "late = \"bool\"",
+            "late = { type = \"bool\", default = true }",
+            "a label has no default",
+        ),
+        (
+            "as = \"guest\"",
+            "as = \"label\"",
+            "give it another name with `as`",
+        ),
+        (
+            "late = \"bool\"",
+            "late = \"i64\"",
+            "late: it is i64 here and bool in notes@1",
+        ),
+        (
+            "late = \"bool\"\nminutes = { type = \"f64\", nullable = true }",
+            "",
+            "names none",
+        ),
+    ] {
+        let (status, detail) = define(from, to);
+        assert!(
+            status == 422 && detail.contains(words),
+            "{to}: {status} {detail}"
+        );
+    }
+    // More labels, and no key at all, go with what is kept.
+    assert_eq!(define("key = \"id\"", "").0, 201);
+    let (status, detail) = define("minutes = {", "why = \"text\"\nminutes = {");
+    assert_eq!(status, 201, "{detail}");
+    let without = "name = \"plain\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good@1\"\n";
+    server.define("/v1/services", without);
+    let answer = server.post("/v1/services/plain/labels", "{}");
+    assert!(
+        answer.status == 400 && answer.text.contains("[labels.fields]"),
+        "{}",
+        answer.text
+    );
+}
+
+#[test]
+fn what_a_spine_leaves_out_has_its_default() {
+    let server = Server::start(|_| {});
+    server.admit(&guest("good"));
+    let definition = NOTES.replace("x = \"f64\"", "x = { type = \"f64\", default = 4 }");
+    server.define("/v1/services", &definition);
+    let dir = tempfile::tempdir().expect("a folder");
+    let spine = dir.path().join("spine.csv");
+    for (name, text, expected) in [
+        ("none", "id,at\na,2026-01-01T00:00:00Z\n", vec!["5"]),
+        (
+            "some",
+            "id,x,at\na,1,2026-01-01T00:00:00Z\nb,,2026-01-01T00:00:00Z\n",
+            vec!["2", "5"],
+        ),
+    ] {
+        std::fs::write(&spine, text).expect("it is written");
+        let path = spine.display().to_string();
+        let args = ["--spine", &path, "--arrival", "at"];
+        let (set, _) = build(&server, dir.path(), name, &args);
+        let bytes = std::fs::read(set.join("rows.parquet")).expect("rows");
+        let rows = tidemill::training::from_parquet(bytes.into()).expect("a set");
+        let column = rows.column_by_name("guest.y").expect("a feature");
+        let shown = (0..rows.num_rows()).map(|row| tidemill::training::diff::shown(column, row));
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+    }
+}
+
+/// Runs `training-set build` of the notes into a folder of `dir`.
+fn build(server: &Server, dir: &Path, name: &str, args: &[&str]) -> (PathBuf, String) {
+    let out = dir.join(name);
+    let said = good(
+        tidemill(&["training-set", "build", "--service", "notes@1", "--out"])
+            .arg(&out)
+            .args(args)
+            .args(["--server", server.url()]),
+    );
+    (out, said)
+}
+
+/// Of each row of a set, in order: its request's id field, and its labels.
+fn labelled(set: &Path) -> Vec<(String, Value, Value)> {
+    let batch = tidemill::training::from_parquet(
+        std::fs::read(set.join("rows.parquet"))
+            .expect("rows")
+            .into(),
+    )
+    .expect("a set");
+    let column = |name: &str| batch.column_by_name(name).expect(name);
+    let shown = |name: &str, row| tidemill::training::diff::shown(column(name), row);
+    let json = |text: String| serde_json::from_str(&text).expect("JSON");
+    (0..batch.num_rows())
+        .map(|row| {
+            (
+                shown("request.id", row),
+                json(shown("label.late", row)),
+                json(shown("label.minutes", row)),
+            )
+        })
+        .collect()
+}
+
+fn manifest(set: &Path) -> Value {
+    let text = std::fs::read_to_string(set.join("manifest.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn labels_of_a_file_and_of_the_server_stand_beside_the_rows() {
+    let server = Server::start(|_| {});
+    notes(&server);
+    let request = ask(&server, &["a", "b", "c"]);
+    let alone = ask(&server, &["d"]);
+    let log = server.log();
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("it is written");
+        path.display().to_string()
+    };
+    let one = |id: &str, late: Value, minutes: Value| (id.to_owned(), late, minutes);
+    let none = |id: &str| one(id, Value::Null, Value::Null);
+
+    // By request id and by key in one file; late, twice, and with a time of its own.
+    let labels = write(
+        "labels.csv",
+        &format!(
+            "id,request_id,row,time,late,minutes\n\
+             a,,,2026-01-02T00:00:00Z,false,1\n\
+             a,,,2026-01-01T00:00:00Z,true,2\n\
+             ,{request},1,2026-01-01T00:00:00Z,true,3\n\
+             ,{alone},,2026-01-05T00:00:00Z,true,\n\
+             elsewhere,,,2026-01-05T00:00:00Z,true,\n"
+        ),
+    );
+    let served = ["--as-served", "--log", &log.display().to_string()];
+    let (set, said) = build(
+        &server,
+        dir.path(),
+        "file",
+        &[&served[..], &["--labels", &labels]].concat(),
+    );
+    let expected = vec![
+        one("a", json!(false), json!(1)),
+        one("b", json!(true), json!(3)),
+        none("c"),
+        one("d", json!(true), Value::Null),
+    ];
+    assert_eq!(labelled(&set), expected);
+    assert!(said.contains("3 rows have a label, 1 have none"), "{said}");
+    assert_eq!(
+        manifest(&set)["labels"],
+        json!({
+            "from": labels, "declared_by": "notes@1", "columns": ["label.late", "label.minutes"],
+            "matched": 3, "unmatched": 1,
+        })
+    );
+
+    // The server's own: the same file, put; then a spine, by key and by the request ids it has.
+    let said = good(
+        tidemill(&["label", "put", "notes", "--file", &labels]).args(["--server", server.url()]),
+    );
+    assert!(
+        said.contains("5 labels of notes")
+            && said.contains("4 stored")
+            && said.contains("1 outdated")
+            && !said.contains("not in the feature log"),
+        "{said}"
+    );
+    let stored = [&served[..], &["--labels", "stored"]].concat();
+    let (set, _) = build(&server, dir.path(), "stored", &stored);
+    assert_eq!(labelled(&set), expected);
+    assert_eq!(manifest(&set)["labels"]["from"], json!("stored"));
+    let as_of = [&stored[..], &["--labels-as-of", "2026-01-01T12:00:00Z"]].concat();
+    let (set, _) = build(&server, dir.path(), "as-of", &as_of);
+    assert_eq!(
+        labelled(&set),
+        vec![
+            one("a", json!(true), json!(2)),
+            one("b", json!(true), json!(3)),
+            none("c"),
+            none("d"),
+        ]
+    );
+    let spine = write(
+        "spine.ndjson",
+        &format!(
+            "{{\"id\":\"a\",\"x\":5,\"at\":\"2026-02-01T00:00:00Z\"}}\n\
+             {{\"id\":\"new\",\"x\":5,\"at\":\"2026-02-01T00:00:00Z\",\"request_id\":\"{request}\",\"row\":1}}\n\
+             {{\"id\":\"new\",\"x\":5,\"at\":\"2026-02-01T00:00:00Z\"}}\n"
+        ),
+    );
+    let expected = vec![
+        one("a", json!(false), json!(1)),
+        one("new", json!(true), json!(3)),
+        none("new"),
+    ];
+    for (name, source) in [("spine-stored", "stored"), ("spine-file", labels.as_str())] {
+        let args = ["--spine", &spine, "--arrival", "at", "--labels", source];
+        let (set, said) = build(&server, dir.path(), name, &args);
+        assert_eq!(labelled(&set), expected);
+        assert!(said.contains("2 rows have a label, 1 have none"), "{said}");
+    }
+
+    // What cannot be: each with what to do.
+    let refused = |args: &[&str]| {
+        bad(
+            tidemill(&["training-set", "build", "--service", "notes@1", "--out"])
+                .arg(dir.path().join("never"))
+                .args(args)
+                .args(["--server", server.url()]),
+        )
+    };
+    let other = write("other.csv", "id,late\na,maybe\n");
+    let folder = dir.path().display().to_string();
+    let silent = write("silent.csv", "id,late,minutes\na,,\n");
+    for (args, words) in [
+        (
+            vec!["--labels", "stored"],
+            "Give --spine FILE, --as-served or --recompute",
+        ),
+        ([&served[..], &["--labels", &other]].concat(), "late"),
+        ([&served[..], &["--labels", &silent]].concat(), "late"),
+        (
+            [&served[..], &["--from", "soon"]].concat(),
+            "--from: \"soon\" is no moment",
+        ),
+        (
+            [&served[..], &["--from", "2100-01-01"]].concat(),
+            "has no file of notes@1 of 2100-01-01 or later",
+        ),
+        (
+            [&served[..], &["--to", "2013-01-01"]].concat(),
+            "the log has no such rows",
+        ),
+        // Parquet files that are not the log's are passed over.
+        (
+            vec!["--as-served", "--log", &folder],
+            "has no file of notes@1; of notes there is none",
+        ),
+    ] {
+        let said = refused(&args);
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+
+    let said = good(tidemill(&["label", "show", "notes", "a"]).args(["--server", server.url()]));
+    assert!(
+        said.contains("2026-01-02T00:00:00Z") && said.contains("counts"),
+        "{said}"
+    );
+    let said = bad(
+        tidemill(&["label", "put", "notes", "--file", &other]).args(["--server", server.url()])
+    );
+    assert!(
+        said.contains("other.csv") && said.contains("late"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_set_as_served_has_what_failed_and_no_shadows() {
+    let server = Server::start(|_| {});
+    server.admit(&guest("panics"));
+    let unlucky = NOTES.replace("good@1", "panics@1");
+    server.define("/v1/services", &unlucky);
+    server.define("/v1/services", &format!("doc = \"again\"\n{unlucky}"));
+    let stable = json!({ "version": 1, "shadow": [{ "version": 2 }] }).to_string();
+    let moved = server.put("/v1/services/notes/aliases/stable", stable);
+    assert_eq!(moved.status, 201, "{}", moved.text);
+    let row = |x: i64| json!({ "id": format!("r{x}"), "x": x });
+    let body = json!({ "rows": [row(1), row(13), row(2)] }).to_string();
+    let answer = server.post("/v1/services/notes/features", body);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let ran = || {
+        let metrics = server.get("/metrics").text;
+        let mut lines = metrics.lines();
+        lines.any(|line| {
+            line.starts_with("tidemill_shadow_requests_total")
+                && line.ends_with("service=\"notes\",version=\"2\"} 1")
+        })
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !ran() {
+        assert!(Instant::now() < deadline, "the shadow did not run");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = server.log().display().to_string();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (set, said) = build(&server, dir.path(), "set", &["--as-served", "--log", &log]);
+    assert!(
+        said.contains("3 rows of notes@1")
+            && said.contains("3 rows of other versions are passed over")
+            && said.contains("by outcome: 2 answered, 1 failed"),
+        "{said}"
+    );
+    assert_eq!(
+        manifest(&set)["spine"]["outcomes"],
+        json!({ "answered": 2, "failed": 1 })
+    );
+    // The other version answered nobody.
+    let shadow = [
+        "training-set",
+        "build",
+        "--service",
+        "notes@2",
+        "--as-served",
+    ];
+    let said = bad(tidemill(&shadow)
+        .args(["--log", &log, "--server", server.url(), "--out"])
+        .arg(dir.path().join("shadow")));
+    assert!(said.contains("the log has no such rows"), "{said}");
+}
+
+#[test]
+fn a_newer_version_of_a_transform_changes_only_what_it_changes() {
+    let server = Server::start(|_| {});
+    register_flights(&server);
+    let sample = sample();
+    in_order(&server, &sample, |server, hour| {
+        if !hour.is_empty() {
+            let rows: Vec<&Value> = hour.iter().map(|(request, _)| request).collect();
+            let body = json!({ "rows": rows }).to_string();
+            let answer = server.post("/v1/services/flight-delay/score", body);
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+    });
+    let log = server.log();
+    let flights = file("demo/flights/flights.parquet");
+    let said = good(
+        tidemill(&["label", "put", "flight-delay", "--file"])
+            .arg(&flights)
+            .args(["--server", server.url()]),
+    );
+    let happened = said
+        .split(' ')
+        .next()
+        .and_then(|count| count.parse::<usize>().ok());
+    let happened = happened.expect("how many");
+    assert!(happened > 5_000 && happened < sample.len(), "{said}");
+    let unknown = format!("{} rows say nothing", sample.len() - happened);
+    assert!(said.contains(&unknown), "{said}");
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let built = |name: &str, args: &[&str]| {
+        let out = dir.path().join(name);
+        let mut command = tidemill(&["training-set", "build", "--service", "flight-delay@1"]);
+        command.arg("--out").arg(&out).arg("--log").arg(&log);
+        command.args(args).args(["--server", server.url()]);
+        (out, command)
+    };
+    let diff = |left: &Path, right: &Path| -> Value {
+        let output = tidemill(&["training-set", "diff", "--json", "--key", "request_id,row"])
+            .args([left, right])
+            .output()
+            .expect("the program starts");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let different = |found: &Value| -> Vec<String> {
+        let columns = found["columns"].as_array().expect("columns").iter();
+        let columns = columns.filter(|column| column["different"] != 0);
+        columns
+            .map(|column| column["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+
+    // What was served is what the log has, column by column and bit by bit.
+    let (served, mut command) = built("served", &["--as-served", "--labels", "stored"]);
+    let said = good(&mut command);
+    assert!(
+        said.contains(&format!("{happened} rows have a label")),
+        "{said}"
+    );
+    let found = diff(&log, &served);
+    assert_eq!(found["matched"], json!(sample.len()));
+    assert_eq!(
+        (&found["only_left"], &found["only_right"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(different(&found), Vec::<String>::new());
+    assert_eq!(
+        found["columns_only_left"],
+        json!([
+            "service",
+            "service_version",
+            "model",
+            "transforms",
+            "role",
+            "micros"
+        ])
+    );
+    assert_eq!(found["columns_only_right"], json!(["label.arr_delay"]));
+    assert!(
+        found["columns"].as_array().expect("columns").len() > 40,
+        "{found}"
+    );
+
+    // The same version again: no bit differs.
+    let (same, mut command) = built(
+        "same",
+        &["--recompute", "flight-delay@1", "--labels", "stored"],
+    );
+    good(&mut command);
+    assert_eq!(different(&diff(&served, &same)), Vec::<String>::new());
+
+    // A newer version of one transform: its changed column differs, of those who left early, and nothing else does.
+    server.admit(&guest("departure-delay-next"));
+    server.define("/v1/services", &text("demo/flights/flight-delay.toml"));
+    let (again, mut command) = built(
+        "again",
+        &["--recompute", "flight-delay@2", "--labels", "stored"],
+    );
+    let said = good(&mut command);
+    assert!(
+        said.contains(&format!("{} rows of flight-delay@2", sample.len())),
+        "{said}"
+    );
+    let found = diff(&served, &again);
+    assert_eq!(found["matched"], json!(sample.len()));
+    assert_eq!(different(&found), ["delay.minutes_late"]);
+    let early = sample.iter().filter(|(request, _)| {
+        let time = |name: &str| {
+            tidemill::request::parse_timestamp(request[name].as_str().expect("a time"))
+                .expect("a time")
+        };
+        time("departed") < time("scheduled")
+    });
+    let column = found["columns"].as_array().expect("columns").iter();
+    let mut column = column.filter(|column| column["name"] == "delay.minutes_late");
+    let column = column.next().expect("the column");
+    assert_eq!(column["different"], json!(early.count()));
+    assert!(column["different"].as_u64() > Some(1_000), "{column}");
+    assert_eq!(column["evidence"][0]["right"], json!("0"));
+    assert_eq!(found["columns_only_left"], json!(["vector", "score"]));
+    let told = manifest(&again);
+    assert_eq!(told["service"], json!("flight-delay@2"));
+    assert_eq!(told["spine"]["answers_of"], json!("flight-delay@1"));
+    assert_eq!(told["labels"]["matched"], json!(happened));
+
+    // A version that wants to know what nobody was asked.
+    let wants = text("demo/flights/flight-delay.toml");
+    let wants = wants.replace(
+        "[request]\n",
+        "[request]\ngate = \"text\"\nstand = { type = \"i64\", default = 7 }\n",
+    );
+    server.define("/v1/services", &wants);
+    let (_, mut command) = built("never", &["--recompute", "flight-delay@3"]);
+    let said = bad(&mut command);
+    assert!(
+        said.contains("flight-delay@3 needs gate, which requests to flight-delay@1 did not have; the log has flight_id"),
+        "{said}"
+    );
+    // What has a default may be absent.
+    server.define("/v1/services", &wants.replace("gate = \"text\"\n", ""));
+    let (_, mut command) = built("absent", &["--recompute", "flight-delay@4"]);
+    good(&mut command);
+    assert_eq!(
+        manifest(&dir.path().join("absent"))["spine"]["absent"],
+        json!(["stand"])
+    );
+}
