@@ -52,6 +52,7 @@ fn help_is_worth_reading() {
         "model",
         "service",
         "score",
+        "apply",
         "token",
         "audit",
         "job",

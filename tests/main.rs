@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod apply;
 mod audit;
 mod author;
 mod bad_guests;

@@ -1,5 +1,6 @@
 //! The command line. The only room where errors are `anyhow`'s.
 
+mod apply;
 mod audit;
 mod author;
 mod client;
@@ -75,6 +76,8 @@ enum Command {
     Replay(replay::Replay),
     /// Score rows with a service.
     Score(score::Score),
+    /// Run transforms over all rows of a file.
+    Apply(apply::Apply),
     /// Make, list and revoke access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Lineage(lineage) => lineage.run(),
         Command::Replay(replay) => replay.run(),
         Command::Score(score) => score.run(),
+        Command::Apply(apply) => apply.run(),
         Command::Token(command) => command.run(),
         Command::Audit(audit) => audit.run(),
         Command::Job(command) => command.run(),

@@ -27,6 +27,7 @@
 //! | [`registry`], [`training_set`] | names, versions, digests, artifacts, aliases, lineage | change a version |
 //! | [`labels`] | what truly happened, learnt later: every report kept, the last counts | know who asks |
 //! | [`offline`] | the same rows from and to Parquet, CSV, NDJSON, Arrow | know HTTP or tokio |
+//! | [`apply`] | transforms over the rows of a file | know where a transform comes from, or who asked |
 //! | [`training`] | rows of training sets, and two of them compared | go another way than an answer does |
 //! | [`replay`] | logged answers run again and compared | trust the log's word for a feature |
 //! | [`skew`] | a sample of answers computed again, fresh and from history | make an answer wait |
@@ -37,6 +38,7 @@
 pub mod access;
 pub mod admission;
 pub mod app;
+pub mod apply;
 pub mod block;
 pub mod canary;
 pub mod cli;

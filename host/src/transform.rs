@@ -6,6 +6,7 @@
 //!
 //! This room is synchronous, knows neither HTTP nor tokio, and is the only one that knows wasmtime.
 
+mod apart;
 mod cache;
 mod component;
 mod contract;
@@ -25,6 +26,7 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 
+pub use apart::{Parts, apart};
 pub use component::{componentize, contract};
 pub use description::Description;
 pub use engine::Engine;

@@ -3,7 +3,6 @@
 mod columns;
 mod file;
 mod results;
-mod write;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -34,10 +33,10 @@ pub struct Score {
     /// One row as a JSON object.
     #[arg(conflicts_with = "file")]
     inputs: Option<String>,
-    /// Rows as NDJSON, one JSON object a line; `-` is standard input. With --out also Parquet, or CSV with a header.
+    /// Rows as NDJSON, one JSON object a line; `-` is standard input. With --out also Parquet, Arrow, or CSV with a header.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Write to a file (.parquet, .csv, .ndjson or .jsonl) instead of printing.
+    /// Write to a file (.parquet, .arrow, .csv, .ndjson, …) instead of printing.
     #[arg(long, value_name = "FILE", requires = "file")]
     out: Option<PathBuf>,
     /// No more than so many rows of the file.
@@ -145,7 +144,7 @@ fn lines(file: &Path) -> Result<Vec<String>> {
         std::io::stdin().read_to_string(&mut text)?;
     } else if matches!(
         Extension::of(file),
-        Some(Extension::Parquet | Extension::Csv)
+        Some(extension) if extension != Extension::Ndjson
     ) {
         bail!(
             "{} is scored into another file: give --out scored.parquet, .csv or .ndjson",

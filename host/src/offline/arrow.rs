@@ -106,12 +106,13 @@ fn values(
             Arc::new(BooleanArray::new(bits, nulls))
         }
         Scalar::Text | Scalar::Json => {
-            let offsets =
-                OffsetBuffer::<i32>::from_lengths(range.clone().map(|at| block.text_at(at).len()));
-            let start = range.clone().next().map_or(0, |at| {
-                block.text_ends[at] as usize - block.text_at(at).len()
-            });
-            let bytes = &block.text.as_bytes()[start..start + offsets[count] as usize];
+            let start = first.checked_sub(1).map_or(0, |last| block.text_ends[last]);
+            let ends = &block.text_ends[range];
+            let length = ends.last().map_or(0, |end| end - start);
+            i32::try_from(length).expect("at most 2 GiB of text");
+            let offsets = std::iter::once(0).chain(ends.iter().map(|end| (end - start) as i32));
+            let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets.collect::<Vec<i32>>()));
+            let bytes = &block.text.as_bytes()[start as usize..(start + length) as usize];
             Arc::new(StringArray::new(offsets, Buffer::from(bytes), nulls))
         }
     }

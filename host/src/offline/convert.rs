@@ -20,7 +20,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_buffer::NullBuffer;
 use arrow_schema::DataType as ArrowType;
 
-use self::values::{floats, integers, texts, timestamps, unlike};
+use self::values::{floats, integers, texts, timestamps, unlike, whole_texts};
 pub(super) use self::values::{is_json, whole};
 use crate::block::{Block, Parts};
 use crate::schema::{Field, Scalar, Schema};
@@ -84,13 +84,7 @@ pub fn from_arrays(
             }
         }
         if slot.validity.is_some() {
-            let valid = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-            parts.validity.extend((0..rows).step_by(8).map(|first| {
-                let bit = |row: usize| u8::from(valid(row)) << (row - first);
-                (first..rows.min(first + 8))
-                    .map(bit)
-                    .fold(0, |byte, bit| byte | bit)
-            }));
+            parts.append_validity(nulls.as_ref(), rows);
         }
     }
     // The items of lists lie behind all single values.
@@ -123,6 +117,21 @@ fn check_nulls(field: &Field, nulls: Option<&NullBuffer>) -> Result<(), At> {
 }
 
 impl Parts {
+    fn append_validity(&mut self, nulls: Option<&NullBuffer>, rows: usize) {
+        let bytes = rows.div_ceil(8);
+        match nulls {
+            None => self.validity.resize(self.validity.len() + bytes, 0xff),
+            // From bit 0 on, wherever the array begins in its buffer.
+            Some(nulls) => self
+                .validity
+                .extend_from_slice(&nulls.inner().sliced().as_slice()[..bytes]),
+        }
+        // Bits beyond the last row are zero.
+        if let (Some(last), true) = (self.validity.last_mut(), rows % 8 > 0) {
+            *last &= (1 << (rows % 8)) - 1;
+        }
+    }
+
     /// Appends a value for each row of `array`: zero, false or empty where it is null.
     fn append(&mut self, array: &dyn Array, scalar: Scalar) -> Result<(), At> {
         if *array.data_type() == ArrowType::Null {
@@ -146,6 +155,16 @@ impl Parts {
     }
 
     fn append_texts(&mut self, array: &dyn Array, scalar: Scalar) -> Result<(), At> {
+        if scalar == Scalar::Text
+            && let Some((bytes, ends)) = whole_texts(array)
+            && u32::try_from(self.text.len() + bytes.len()).is_ok()
+        {
+            let start = self.text.len() as u32;
+            self.text.extend_from_slice(bytes);
+            self.text_ends
+                .extend(ends.into_iter().map(|end| start + end as u32));
+            return Ok(());
+        }
         for (at, text) in texts(array)
             .ok_or_else(|| unlike(array, scalar))?
             .enumerate()

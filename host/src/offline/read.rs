@@ -1,13 +1,14 @@
-//! Rows of a schema out of files: Parquet, CSV with a header, NDJSON.
+//! Rows of a schema out of files: Parquet, Arrow IPC, CSV with a header, NDJSON.
 //!
 //! Columns are matched by name; columns the schema does not name are passed over; a column the file does not have is
 //! null, or an error where it may not be. Types are converted exactly (see [`convert`](super::convert) and
 //! [`cell`](super::cell)) or refused, with the file, the line or row (from 1), and the column.
 
+mod arrays;
+mod columns;
 mod csv;
 mod forgiving;
 mod ndjson;
-mod parquet;
 
 use std::fs::File;
 use std::path::Path;
@@ -18,6 +19,8 @@ use crate::block::Block;
 use crate::error::{Error, Result, listed};
 use crate::schema::Schema;
 
+pub(super) use self::arrays::{Arrays, Batches};
+pub(super) use self::csv::{broken as broken_line, is_of_a_line};
 pub use self::forgiving::{Forgiving, Ill, forgiving};
 
 /// How many rows a block of a file has, but for its last.
@@ -30,11 +33,14 @@ pub struct Reader {
     failed: bool,
 }
 
-/// Opens a file whose name ends in `.parquet`, `.csv`, `.ndjson` or `.jsonl`.
+/// Opens a file; what it is, its name says: see [`Extension`].
 pub fn open(path: &Path, schema: &Schema) -> Result<Reader> {
     let (file, name, extension) = opened(path)?;
     match extension {
-        Extension::Parquet => parquet::open(file, name, schema),
+        Extension::Parquet => columns::open(Arrays::parquet(file, &name)?, name, schema),
+        Extension::Arrow | Extension::Stream => {
+            columns::open(Arrays::ipc(file, &name)?, name, schema)
+        }
         Extension::Csv => csv::open(file, name, schema),
         Extension::Ndjson => Ok(ndjson::open(file, name, schema)),
     }
@@ -44,6 +50,10 @@ pub fn open(path: &Path, schema: &Schema) -> Result<Reader> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extension {
     Parquet,
+    /// An Arrow IPC file, which is Feather of version 2.
+    Arrow,
+    /// An Arrow IPC stream.
+    Stream,
     Csv,
     Ndjson,
 }
@@ -53,6 +63,8 @@ impl Extension {
         let extension = path.extension()?.to_str()?;
         match extension.to_ascii_lowercase().as_str() {
             "parquet" => Some(Extension::Parquet),
+            "arrow" | "feather" | "ipc" => Some(Extension::Arrow),
+            "arrows" => Some(Extension::Stream),
             "csv" => Some(Extension::Csv),
             "ndjson" | "jsonl" => Some(Extension::Ndjson),
             _ => None,
@@ -61,11 +73,11 @@ impl Extension {
 }
 
 /// The file, its name for messages, and what it is.
-fn opened(path: &Path) -> Result<(File, String, Extension)> {
+pub(super) fn opened(path: &Path) -> Result<(File, String, Extension)> {
     let extension = Extension::of(path).ok_or_else(|| {
         Error::invalid(
             shown(path),
-            "rows are read from files named .parquet, .csv, .ndjson or .jsonl",
+            "rows are read from files named .parquet, .arrow, .feather, .ipc or .arrows, .csv, .ndjson or .jsonl",
         )
     })?;
     let file = File::open(path)
@@ -75,7 +87,7 @@ fn opened(path: &Path) -> Result<(File, String, Extension)> {
 
 /// The rows of a Parquet file that is in memory. `name` stands for it in messages.
 pub fn open_parquet(bytes: Bytes, name: &str, schema: &Schema) -> Result<Reader> {
-    parquet::open(bytes, name.to_owned(), schema)
+    columns::open(Arrays::parquet(bytes, name)?, name.to_owned(), schema)
 }
 
 impl Reader {

@@ -1,21 +1,16 @@
 //! Calling a transform for the rows of a request.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::{Defaulted, Outcome, Refusal, Run};
 use crate::block::{Block, Rows, Source};
 use crate::error::{Error, Result};
 use crate::join::join;
-use crate::schema::Schema;
-use crate::transform::{Answer, Transform};
+use crate::transform::{Transform, apart};
 
 /// How many failing rows of a call are told from their neighbours. Each costs some calls more; with so many the rest
 /// counts as failing too.
 const APART: usize = 16;
-
-/// A call's rows in parts, in order: what was answered, or of rows that failed why.
-type Parts = Vec<(Range<usize>, Result<Answer, Arc<Error>>)>;
 
 impl Run<'_> {
     pub(super) fn transform(&mut self, at: usize, transform: &Transform) -> Result<()> {
@@ -31,7 +26,7 @@ impl Run<'_> {
         };
         let parts = match call(&block) {
             Ok(answer) => vec![(0..block.rows(), Ok(answer))],
-            Err(error @ Error::Transform { .. }) => apart(inputs, call, &block, error),
+            Err(error @ Error::Transform { .. }) => apart(inputs, call, &block, error, APART),
             Err(error) => return Err(error),
         };
         let mut settled = Vec::new();
@@ -101,41 +96,4 @@ fn originals(rows: &Rows, place: usize, total: usize) -> Range<usize> {
         Rows::Shared => 0..total,
         _ => rows.original(place)..rows.original(place) + 1,
     }
-}
-
-/// Finds the rows at fault by calling for halves, for a row's answer depends on the row alone.
-fn apart(
-    inputs: &Schema,
-    call: impl Fn(&Block) -> Result<Answer>,
-    block: &Block,
-    error: Error,
-) -> Parts {
-    let mut parts = Parts::new();
-    let mut faults = 0;
-    let mut last = Arc::new(error);
-    // Ranges still to be called, the first on top; the first of all has failed whole.
-    let mut open = match block.rows() {
-        1 => return vec![(0..1, Err(last))],
-        rows => vec![rows / 2..rows, 0..rows / 2],
-    };
-    while let Some(range) = open.pop() {
-        if faults == APART {
-            parts.push((range, Err(last.clone())));
-            continue;
-        }
-        match call(&block.slice(inputs, range.clone())) {
-            Ok(answer) => parts.push((range, Ok(answer))),
-            Err(error) if range.len() == 1 => {
-                faults += 1;
-                last = Arc::new(error);
-                parts.push((range, Err(last.clone())));
-            }
-            Err(_) => {
-                let middle = range.start + range.len() / 2;
-                open.push(middle..range.end);
-                open.push(range.start..middle);
-            }
-        }
-    }
-    parts
 }

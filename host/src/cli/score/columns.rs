@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::{Kind, Tensor};
+use crate::offline::write;
 use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::service::Definition;
 
@@ -100,6 +101,15 @@ impl Columns {
             has_score,
             outputs,
         })
+    }
+
+    /// The columns of the file.
+    pub fn written(&self) -> Vec<write::Column> {
+        let columns = self.columns.iter().map(|column| {
+            let field = self.parts[column.part].field(column.field);
+            write::Column::Values(column.name.clone(), field.clone())
+        });
+        columns.collect()
     }
 }
 

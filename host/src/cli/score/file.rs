@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use super::columns::{Columns, member};
 use super::results::{Counts, Results, lines};
-use super::write::{Output, extension};
 use crate::block::Block;
 use crate::cli::client::Client;
+use crate::offline::write::{Cells, Output, extension};
 use crate::offline::{
     Ill, forgiving,
     json::{write_text, write_value},
@@ -94,10 +94,14 @@ impl Job<'_> {
             let blocks = results.finish(block);
             // Only now: a file that nothing can be scored of leaves nothing.
             if output.is_none() {
-                output = Some(Output::create(self.out, &columns)?);
+                output = Some(Output::create(self.out, columns.written(), &[])?);
             }
             if let Some(output) = &mut output {
-                output.write(&columns, &blocks)?;
+                let cells = columns.columns.iter().map(|column| {
+                    let slot = columns.parts[column.part].slot(column.field);
+                    Cells::Values(&blocks[column.part], slot)
+                });
+                output.write(blocks[0].rows(), &cells.collect::<Vec<_>>())?;
             }
             rows += count;
             bar.inc(count);

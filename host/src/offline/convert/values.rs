@@ -1,12 +1,12 @@
 //! The values of one Arrow array, each exactly or refused. A null becomes a zero.
 
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Date64Type, Float32Type, Float64Type, Int8Type, Int16Type,
     Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+use arrow_array::{Array, GenericStringArray, OffsetSizeTrait};
 use arrow_schema::{DataType as ArrowType, TimeUnit};
 
 use super::At;
@@ -15,11 +15,10 @@ use crate::schema::Scalar;
 
 pub(super) fn floats(array: &dyn Array, out: &mut Vec<f64>) -> Result<(), At> {
     match array.data_type() {
-        ArrowType::Float64 if array.null_count() == 0 => {
-            out.extend_from_slice(array.as_primitive::<Float64Type>().values());
+        ArrowType::Float64 => {
+            copied::<Float64Type>(array, out);
             Ok(())
         }
-        ArrowType::Float64 => each::<Float64Type, _>(array, out, Ok),
         ArrowType::Float32 => each::<Float32Type, _>(array, out, |value| Ok(f64::from(value))),
         _ => {
             let mut whole = Vec::new();
@@ -44,11 +43,10 @@ pub(super) fn floats(array: &dyn Array, out: &mut Vec<f64>) -> Result<(), At> {
 
 pub(super) fn integers(array: &dyn Array, out: &mut Vec<i64>) -> Result<(), At> {
     match array.data_type() {
-        ArrowType::Int64 if array.null_count() == 0 => {
-            out.extend_from_slice(array.as_primitive::<Int64Type>().values());
+        ArrowType::Int64 => {
+            copied::<Int64Type>(array, out);
             Ok(())
         }
-        ArrowType::Int64 => each::<Int64Type, _>(array, out, Ok),
         ArrowType::Int32 => each::<Int32Type, _>(array, out, |value| Ok(value.into())),
         ArrowType::Int16 => each::<Int16Type, _>(array, out, |value| Ok(value.into())),
         ArrowType::Int8 => each::<Int8Type, _>(array, out, |value| Ok(value.into())),
@@ -83,7 +81,8 @@ pub(super) fn timestamps(array: &dyn Array, out: &mut Vec<i64>) -> Result<(), At
     };
     match array.data_type() {
         ArrowType::Timestamp(TimeUnit::Microsecond, _) => {
-            each::<TimestampMicrosecondType, _>(array, out, Ok)
+            copied::<TimestampMicrosecondType>(array, out);
+            Ok(())
         }
         ArrowType::Timestamp(TimeUnit::Nanosecond, _) => {
             each::<TimestampNanosecondType, _>(array, out, |value| Ok(value / 1000))
@@ -113,6 +112,19 @@ pub(super) fn timestamps(array: &dyn Array, out: &mut Vec<i64>) -> Result<(), At
     }
 }
 
+/// The values as they are, and a zero for each null.
+fn copied<T: ArrowPrimitiveType>(array: &dyn Array, out: &mut Vec<T::Native>) {
+    let start = out.len();
+    out.extend_from_slice(array.as_primitive::<T>().values());
+    if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        for (value, valid) in out[start..].iter_mut().zip(nulls.iter()) {
+            if !valid {
+                *value = T::Native::default();
+            }
+        }
+    }
+}
+
 /// Converts each value, and puts a zero for each null.
 fn each<T: ArrowPrimitiveType, O: Default>(
     array: &dyn Array,
@@ -128,6 +140,25 @@ fn each<T: ArrowPrimitiveType, O: Default>(
         );
     }
     Ok(())
+}
+
+/// The texts of an array, all of which have one, as their bytes and where each ends; none where it has another layout.
+pub(super) fn whole_texts(array: &dyn Array) -> Option<(&[u8], Vec<usize>)> {
+    if array.null_count() > 0 {
+        return None;
+    }
+    fn cut<'a, O: OffsetSizeTrait>(texts: &'a GenericStringArray<O>) -> (&'a [u8], Vec<usize>) {
+        let offsets = texts.value_offsets();
+        let first = offsets[0].as_usize();
+        let ends = offsets[1..].iter().map(|end| end.as_usize() - first);
+        let last = offsets[offsets.len() - 1].as_usize();
+        (&texts.value_data()[first..last], ends.collect())
+    }
+    match array.data_type() {
+        ArrowType::Utf8 => Some(cut(array.as_string::<i32>())),
+        ArrowType::LargeUtf8 => Some(cut(array.as_string::<i64>())),
+        _ => None,
+    }
 }
 
 /// The texts of an array that holds such.

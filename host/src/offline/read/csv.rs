@@ -105,14 +105,14 @@ impl Rows {
     }
 }
 
-fn is_of_a_line(error: &csv::Error) -> bool {
+pub fn is_of_a_line(error: &csv::Error) -> bool {
     matches!(
         error.kind(),
         csv::ErrorKind::UnequalLengths { .. } | csv::ErrorKind::Utf8 { .. }
     )
 }
 
-fn broken(name: &str, error: &csv::Error) -> Error {
+pub fn broken(name: &str, error: &csv::Error) -> Error {
     let path = match error.position() {
         Some(position) => format!("{name}, line {}", position.line()),
         None => name.to_owned(),

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{csv, ndjson, opened, parquet};
+use super::arrays::Arrays;
+use super::{Extension, columns, csv, ndjson, opened};
 use crate::block::{Block, RowsBuilder};
 use crate::error::{Error, Result};
 use crate::schema::{Field, Schema};
@@ -42,20 +43,25 @@ pub fn forgiving(path: &Path, schema: &Schema) -> Result<Forgiving> {
     });
     let nullable = Schema::new(fields.collect());
     let (file, name, extension) = opened(path)?;
-    let (columns, rows_hint, blocks) = match extension {
-        super::Extension::Parquet => parquet::forgiving(file, name, schema, &nullable)?,
-        super::Extension::Csv => {
-            let (columns, blocks) = csv::forgiving(file, name, schema, &nullable)?;
-            (columns, None, blocks)
+    let (there, rows_hint, blocks) = match extension {
+        Extension::Parquet => {
+            columns::forgiving(Arrays::parquet(file, &name)?, name, schema, &nullable)?
         }
-        super::Extension::Ndjson => {
-            let (columns, blocks) = ndjson::forgiving(file, name, &nullable)?;
-            (columns, None, blocks)
+        Extension::Arrow | Extension::Stream => {
+            columns::forgiving(Arrays::ipc(file, &name)?, name, schema, &nullable)?
+        }
+        Extension::Csv => {
+            let (there, blocks) = csv::forgiving(file, name, schema, &nullable)?;
+            (there, None, blocks)
+        }
+        Extension::Ndjson => {
+            let (there, blocks) = ndjson::forgiving(file, name, &nullable)?;
+            (there, None, blocks)
         }
     };
     Ok(Forgiving {
         schema: nullable,
-        columns,
+        columns: there,
         rows_hint,
         blocks,
         failed: false,

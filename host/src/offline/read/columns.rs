@@ -1,12 +1,8 @@
-//! Parquet files, as Arrow arrays.
-
-use std::fs::File;
+//! Rows of files that hold Arrow arrays: Parquet and Arrow IPC.
 
 use arrow_array::RecordBatch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::file::reader::ChunkReader;
 
+use super::arrays::{Arrays, Batches};
 use super::forgiving::{Blocks, Ill};
 use super::{BATCH_ROWS, Reader, match_columns};
 use crate::block::Block;
@@ -14,18 +10,14 @@ use crate::error::{Error, Result};
 use crate::offline::{Fault, from_arrays};
 use crate::schema::Schema;
 
-pub(super) fn open(
-    file: impl ChunkReader + 'static,
-    name: String,
-    schema: &Schema,
-) -> Result<Reader> {
+pub(super) fn open(file: Arrays, name: String, schema: &Schema) -> Result<Reader> {
     let (mut rows, count, _) = Rows::open(file, name, schema, schema)?;
     Ok(Reader::new(std::iter::from_fn(move || rows.block()), count))
 }
 
 /// The rows of `nullable`, which has the fields of `schema`; those that do not fit as nulls.
 pub(super) fn forgiving(
-    file: File,
+    file: Arrays,
     name: String,
     schema: &Schema,
     nullable: &Schema,
@@ -36,7 +28,7 @@ pub(super) fn forgiving(
 }
 
 struct Rows {
-    reader: ParquetRecordBatchReader,
+    reader: Batches,
     name: String,
     schema: Schema,
     /// How many rows came before this batch.
@@ -47,40 +39,25 @@ impl Rows {
     /// `schema` says what the file must have, `kept` what its rows become. Also how many rows there are, and the names of
     /// the columns.
     fn open(
-        file: impl ChunkReader + 'static,
+        file: Arrays,
         name: String,
         schema: &Schema,
         kept: &Schema,
     ) -> Result<(Rows, Option<u64>, Vec<String>)> {
-        let broken = |error| {
-            Error::invalid(
-                &name,
-                format!("it is no Parquet file that can be read: {error}"),
-            )
-        };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
-        let there: Vec<String> = builder
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
+        let there = file.names();
+        let mut places: Vec<usize> = match_columns(&name, &there, schema)?
+            .into_iter()
+            .flatten()
             .collect();
-        let places = match_columns(&name, &there, schema)?;
-        let rows = builder.metadata().file_metadata().num_rows();
-        let wanted =
-            ProjectionMask::roots(builder.parquet_schema(), places.iter().flatten().copied());
-        let reader = builder
-            .with_projection(wanted)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(broken)?;
-        let rows_read = Rows {
-            reader,
+        places.sort_unstable();
+        let count = file.rows;
+        let rows = Rows {
+            reader: file.batches(&places, BATCH_ROWS)?,
             name,
             schema: kept.clone(),
             first: 0,
         };
-        Ok((rows_read, u64::try_from(rows).ok(), there))
+        Ok((rows, count, there))
     }
 
     fn batch(&mut self) -> Option<Result<RecordBatch>> {
