@@ -426,6 +426,37 @@ fn what_a_spine_leaves_out_has_its_default() {
     }
 }
 
+#[test]
+fn without_a_log_nobody_knows_whether_an_answer_was_given() {
+    let server = Server::start(|config| config.log.enabled = false);
+    notes(&server);
+    let request = ask(&server, &["a"]);
+    let put = put(&server, json!({ "request_id": request, "late": true }));
+    assert_eq!((&put["stored"], &put["unknown"]), (&json!(1), &Value::Null));
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("labels.csv");
+    for (text, words) in [
+        (
+            "id,late\na,true\n",
+            "1 labels of notes\n  1 stored, the first of their rows\n  the server writes no feature log",
+        ),
+        (
+            "id,late,minutes\na,true,NaN\n",
+            "row 1: label minutes is NaN, which JSON cannot say",
+        ),
+        ("id,late\n,true\n", "row 1.id: missing"),
+    ] {
+        std::fs::write(&file, text).expect("it is written");
+        let mut command = tidemill(&["label", "put", "notes", "--file"]);
+        command.arg(&file).args(["--server", server.url()]);
+        let said = match text.contains("NaN") || text.contains("\n,") {
+            true => bad(&mut command),
+            false => good(&mut command),
+        };
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 /// Runs `training-set build` of the notes into a folder of `dir`.
 fn build(server: &Server, dir: &Path, name: &str, args: &[&str]) -> (PathBuf, String) {
     let out = dir.join(name);
