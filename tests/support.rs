@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub use components::{good, guest, plugin};
+pub use components::{good, guest, newer, plugin};
 pub use conforms::document;
 pub use server::{Answer, Server, cards, flights, guests, register_flights};
 pub use store::{Watched, Way};

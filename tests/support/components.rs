@@ -34,7 +34,16 @@ pub fn guest(name: &str) -> Vec<u8> {
 
 /// The guest without a fault under another version, of five characters as its own is: 1.0.0.
 pub fn good(version: &str) -> Vec<u8> {
-    let (mut bytes, own) = (guest("good"), b"1.0.0");
+    renumbered(guest("good"), version)
+}
+
+/// A plugin under another version of five characters: as its author would register it after a change.
+pub fn newer(name: &str, version: &str) -> Vec<u8> {
+    renumbered(plugin(name), version)
+}
+
+fn renumbered(mut bytes: Vec<u8>, version: &str) -> Vec<u8> {
+    let own = b"1.0.0";
     assert_eq!(version.len(), own.len());
     let found: Vec<usize> = (0..bytes.len() - own.len())
         .filter(|&at| bytes[at..].starts_with(own))
