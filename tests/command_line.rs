@@ -55,6 +55,7 @@ fn help_is_worth_reading() {
         "token",
         "audit",
         "job",
+        "drift",
     ] {
         assert!(help.contains(&format!("  {command} ")), "{help}");
     }

@@ -53,6 +53,8 @@ pub fn rule(method: &str, route: Option<&str>) -> Rule {
         },
         ("POST", ["v1", "services", _, "label-rows"]) => read(Author),
         (_, ["v1", "services", _, "label"]) if reads => read(Author),
+        // The statistics name values of past rows.
+        (_, ["v1", "services", _, "drift"] | ["v1", "training-sets", _]) if reads => read(Author),
 
         // Registering.
         ("POST", ["v1", "transforms"]) => change(Author, "transform.register"),
@@ -134,6 +136,10 @@ mod tests {
                 Some(Role::Author)
             );
         }
+        for route in ["/v1/services/{id}/drift", "/v1/training-sets/{id}"] {
+            assert_eq!(least("GET", route), Some(Role::Author));
+        }
+        assert_eq!(least("GET", "/v1/training-sets"), Some(Role::Client));
         assert_eq!(
             rule("DELETE", Some("/v1/views/{id}")),
             change(Role::Admin, "delete")

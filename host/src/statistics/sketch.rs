@@ -10,9 +10,6 @@
 //! the platform's logarithm, takes all below 1e-9 for zero, gives up the lowest buckets first, and keeps the buckets to
 //! itself: the shares of the bins that drift is measured with (`bins`) could not be exact.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use super::{Bin, Quantile};
 
 /// Bits of a double below those that tell buckets apart at first: 7 of the fraction's 52 stay.
@@ -29,7 +26,8 @@ pub struct Sketch {
     limit: usize,
     shift: u32,
     count: u64,
-    buckets: BTreeMap<u64, Bucket>,
+    /// In the order of their keys: to search a list costs less than to walk a tree, and new ones become rare.
+    buckets: Vec<(u64, Bucket)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +44,7 @@ impl Sketch {
             limit: limit.max(2),
             shift: FINEST,
             count: 0,
-            buckets: BTreeMap::new(),
+            buckets: Vec::new(),
         }
     }
 
@@ -83,7 +81,7 @@ impl Sketch {
     fn widen(&mut self, shift: u32) {
         if shift > self.shift {
             let by = shift - self.shift;
-            let mut wider = BTreeMap::new();
+            let mut wider = Vec::new();
             for (key, bucket) in std::mem::take(&mut self.buckets) {
                 put(&mut wider, key >> by, bucket);
             }
@@ -96,21 +94,18 @@ impl Sketch {
     }
 
     pub fn least(&self) -> Option<f64> {
-        self.buckets.values().next().map(|bucket| bucket.least)
+        self.buckets.first().map(|(_, bucket)| bucket.least)
     }
 
     pub fn greatest(&self) -> Option<f64> {
-        self.buckets
-            .values()
-            .next_back()
-            .map(|bucket| bucket.greatest)
+        self.buckets.last().map(|(_, bucket)| bucket.greatest)
     }
 
     /// The least number that is not under `share` of all; within a bucket of different numbers, interpolated.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let rank = rank(share, self.count);
         let mut before = 0;
-        for bucket in self.buckets.values() {
+        for (_, bucket) in &self.buckets {
             if before + bucket.count >= rank {
                 let place = (rank - before).saturating_sub(1) as f64;
                 let width = bucket.greatest - bucket.least;
@@ -135,7 +130,7 @@ impl Sketch {
     pub fn bins(&self) -> Vec<Bin> {
         let mut bins: Vec<Bin> = Vec::new();
         let (mut seen, mut in_bin, mut next) = (0, 0, 1);
-        for bucket in self.buckets.values() {
+        for (_, bucket) in &self.buckets {
             seen += bucket.count;
             in_bin += bucket.count;
             if next < BINS && seen * BINS >= next * self.count {
@@ -162,11 +157,11 @@ impl Sketch {
     }
 }
 
-fn put(buckets: &mut BTreeMap<u64, Bucket>, key: u64, bucket: Bucket) {
-    match buckets.entry(key) {
-        Entry::Vacant(place) => _ = place.insert(bucket),
-        Entry::Occupied(place) => {
-            let there = place.into_mut();
+fn put(buckets: &mut Vec<(u64, Bucket)>, key: u64, bucket: Bucket) {
+    match buckets.binary_search_by_key(&key, |(key, _)| *key) {
+        Err(at) => buckets.insert(at, (key, bucket)),
+        Ok(at) => {
+            let there = &mut buckets[at].1;
             there.count += bucket.count;
             there.least = there.least.min(bucket.least);
             there.greatest = there.greatest.max(bucket.greatest);
