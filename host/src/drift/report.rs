@@ -43,7 +43,7 @@ pub struct Report {
 pub struct Span {
     /// Rows that were counted.
     pub rows: u64,
-    /// Rows that were answered in that time, of which an even share was counted.
+    /// Rows that were answered in that time; where they are more, only some of them were counted.
     pub answered: u64,
     #[schema(required)]
     pub from: Option<Timestamp>,

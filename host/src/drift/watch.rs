@@ -32,7 +32,7 @@ pub struct Settings {
     /// How far back is looked, such as "24h"; the oldest eighth is forgotten at a time. A restart begins anew:
     /// `tidemill drift --log` looks further back.
     pub window: Span,
-    /// Rows that are counted in a second; of more, an even share is. A row takes some microseconds of the log's thread.
+    /// Rows that are counted in a second; of more, every so many-th. A row takes some microseconds of the log's thread.
     pub rows_per_second: u32,
     /// Service versions that are watched at once, some MB each; for another one the one that was asked longest ago is
     /// forgotten.

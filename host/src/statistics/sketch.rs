@@ -1,9 +1,10 @@
 //! The distribution of numbers in a bounded number of buckets.
 //!
 //! A bucket holds the numbers that agree in sign, exponent and the first bits of their fraction, and knows how many they
-//! are and the least and the greatest of them. So at first a bucket is at most 1/128 of its numbers wide, and a column of few
-//! different numbers is known exactly. Where there are more buckets than allowed all of them become twice as wide, until they
-//! fit: how wide they end up depends on which numbers there were, never on their order or on who counted them.
+//! are and the least and the greatest of them. At first each number has its own, so that a column of few different numbers
+//! is known exactly. Where there are more buckets than allowed all of them become twice as wide, until they fit: how wide
+//! they end up depends on which numbers there were, never on their order or on who counted them. With 2048 buckets, numbers
+//! that span a thousandfold end in buckets of at most 1/128 of them.
 //!
 //! Why none of the crates: a t-digest's centroids depend on the order of the numbers and of the merges, so that the same
 //! file would have other quantiles with other threads. DDSketch (`sketches-ddsketch`) merges well, but finds its buckets by
@@ -11,9 +12,6 @@
 //! itself: the shares of the bins that drift is measured with (`bins`) could not be exact.
 
 use super::{Bin, Quantile};
-
-/// Bits of a double below those that tell buckets apart at first: 7 of the fraction's 52 stay.
-const FINEST: u32 = 52 - 7;
 
 /// The quantiles that a summary has.
 const SHARES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
@@ -24,6 +22,7 @@ const BINS: u64 = 10;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
     limit: usize,
+    /// How many of the last bits of a double do not tell buckets apart.
     shift: u32,
     count: u64,
     /// In the order of their keys: to search a list costs less than to walk a tree, and new ones become rare.
@@ -42,7 +41,7 @@ impl Sketch {
     pub fn new(limit: usize) -> Sketch {
         Sketch {
             limit: limit.max(2),
-            shift: FINEST,
+            shift: 0,
             count: 0,
             buckets: Vec::new(),
         }

@@ -61,8 +61,8 @@ pub struct NumberStatistics {
     pub bins: Vec<Bin>,
 }
 
-/// The least number that is not under a share of all; at most 1/128 off, and less so only where the numbers are of very
-/// different sizes.
+/// The least number that is not under a share of all: exact up to 2048 different numbers; of more, as a rule at most 1/128
+/// off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quantile {
