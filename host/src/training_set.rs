@@ -182,6 +182,11 @@ impl Manifest {
                 self.rows, labels.matched, labels.unmatched
             ));
         }
+        for column in &self.statistics {
+            column
+                .check()
+                .map_err(|reason| format!("its statistics: {reason}"))?;
+        }
         for span in &self.views {
             if let (Some(from), Some(to)) = (span.from, span.to)
                 && from > to
@@ -235,7 +240,54 @@ mod tests {
     #[test]
     fn each_refusal() {
         let whole = |rows: u64| json!([{ "column": "leg.km", "kind": "number", "rows": rows, "missing": 0, "missing_share": 0.0 }]);
+        let with = |name: &str, value: Value| {
+            let mut column = whole(30);
+            column[0][name] = value;
+            column
+        };
+        let bins = |bins: Value| {
+            with(
+                "numbers",
+                json!({ "nan": 1, "infinite": 0, "mean": null, "standard_deviation": null, "min": null, "max": null,
+                    "quantiles": [], "bins": bins }),
+            )
+        };
         for (pointer, value, expected) in [
+            (
+                "/statistics",
+                with("missing", json!(31)),
+                "leg.km counts more missing values than it has rows",
+            ),
+            (
+                "/statistics",
+                with("booleans", json!({ "trues": 31, "true_share": null })),
+                "leg.km counts more true values",
+            ),
+            (
+                "/statistics",
+                with(
+                    "texts",
+                    json!({ "distinct": 1, "values": [{ "value": "a", "count": 9 }], "other": 22, "short_by": 0 }),
+                ),
+                "the texts of leg.km do not add up to its 30 values",
+            ),
+            (
+                "/statistics",
+                bins(json!([{ "upto": null, "count": 30 }])),
+                "do not add up to its 30 values",
+            ),
+            (
+                "/statistics",
+                bins(
+                    json!([{ "upto": 2.0, "count": 9 }, { "upto": 1.0, "count": 10 }, { "upto": null, "count": 10 }]),
+                ),
+                "the bins of leg.km do not rise",
+            ),
+            (
+                "/statistics",
+                bins(json!([{ "upto": null, "count": 9 }, { "upto": null, "count": 20 }])),
+                "a bin of leg.km before the last has no end",
+            ),
             (
                 "/statistics",
                 whole(29),

@@ -120,6 +120,48 @@ pub struct TimeStatistics {
     pub latest: Option<Timestamp>,
 }
 
+impl Statistics {
+    /// Whether the counts can be of so many rows: they may have come over HTTP.
+    pub fn check(&self) -> Result<(), String> {
+        let column = &self.column;
+        let more = |what: &str| Err(format!("{column} counts more {what} than it has rows"));
+        let Some(there) = self.rows.checked_sub(self.missing) else {
+            return more("missing values");
+        };
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+        if let Some(numbers) = &self.numbers {
+            let bins = numbers.bins.iter().map(|bin| bin.count);
+            if sum(&mut bins.chain([numbers.nan, numbers.infinite])) != there {
+                return Err(format!(
+                    "the bins of {column}, NaN and infinities do not add up to its {there} values"
+                ));
+            }
+            let mut ends: Vec<Option<f64>> = numbers.bins.iter().map(|bin| bin.upto).collect();
+            let open = ends.pop().is_none_or(|last| last.is_none());
+            if !open || !ends.is_sorted_by(|a, b| a.is_some() && b.is_some() && a < b) {
+                return Err(format!(
+                    "the bins of {column} do not rise, each with its end and the last without"
+                ));
+            }
+            if ends.iter().any(Option::is_none) {
+                return Err(format!("a bin of {column} before the last has no end"));
+            }
+        }
+        if self.booleans.is_some_and(|booleans| booleans.trues > there) {
+            return more("true values");
+        }
+        if let Some(texts) = &self.texts
+            && sum(&mut (texts.values.iter().map(|value| value.count)).chain([texts.other]))
+                != there
+        {
+            return Err(format!(
+                "the texts of {column} do not add up to its {there} values"
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl NumberStatistics {
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let found = self.quantiles.iter().find(|known| known.share == share);
