@@ -297,7 +297,8 @@ fn a_label_that_is_none_is_refused_by_field_and_row() {
     assert_eq!(csv.status, 415, "{}", csv.text);
 
     // Lines are kept as they are read: what stands before the bad one's chunk is there.
-    let line = |at: usize| json!({ "id": format!("n{at}"), "late": at.is_multiple_of(2) }).to_string();
+    let line =
+        |at: usize| json!({ "id": format!("n{at}"), "late": at.is_multiple_of(2) }).to_string();
     let mut lines: Vec<String> = (0..2_500).map(line).collect();
     lines[2_345] = json!({ "id": "n", "late": "no" }).to_string();
     let ndjson = "application/x-ndjson";
