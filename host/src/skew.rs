@@ -211,15 +211,25 @@ impl Auditor {
     fn tell(&mut self, work: &Work, differences: &[Difference]) {
         let service = &work.service;
         let columns: BTreeSet<&str> = differences.iter().map(|d| d.column.as_str()).collect();
+        if let Some(first) = differences.first() {
+            self.tell_difference(service, first, &columns, differences);
+        }
+        // Last, so that whoever sees the metric finds the evidence.
         self.metrics.audited(
             service.name(),
             service.plan.number,
             work.record.rows(),
             &columns,
         );
-        let Some(first) = differences.first() else {
-            return;
-        };
+    }
+
+    fn tell_difference(
+        &mut self,
+        service: &Service,
+        first: &Difference,
+        columns: &BTreeSet<&str>,
+        differences: &[Difference],
+    ) {
         tracing::error!(
             service = service.name(),
             version = service.plan.number,
