@@ -148,7 +148,7 @@ impl Apply {
         encoder: &Encoder,
         chunk: &Chunk,
     ) -> Result<(usize, Encoded, Vec<Failure>)> {
-        let mut group = encoder.group()?;
+        let mut group = encoder.group();
         let mut failures = Vec::new();
         for start in (0..chunk.rows()).step_by(self.batch_rows as usize) {
             let end = chunk.rows().min(start + self.batch_rows as usize);

@@ -162,9 +162,9 @@ impl Output {
     pub fn write(&mut self, rows: usize, cells: &[Cells<'_>]) -> Result<()> {
         let mut group = match self.open.take() {
             Some(group) => group,
-            None => self.encoder.group()?,
+            None => self.encoder.group(),
         };
-        group.push(rows, cells)?;
+        group.push(rows, cells);
         match group.rows() >= GROUP_ROWS {
             true => self.append(group.finish()?),
             false => {
@@ -225,6 +225,8 @@ impl Open {
                 let zstd = ZstdLevel::try_new(1).map_err(Io::other)?;
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(zstd))
+                    // zstd finds what repeats nearly as well, and to look every number up costs more than all the rest.
+                    .set_dictionary_enabled(false)
                     .set_created_by(concat!("tidemill ", env!("CARGO_PKG_VERSION")).to_owned())
                     .build();
                 let (writer, groups) = ArrowWriter::try_new(file, schema.clone(), Some(properties))

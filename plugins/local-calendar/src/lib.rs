@@ -1,5 +1,6 @@
 //! Hour and weekday of a moment in a time zone.
 
+use std::cell::RefCell;
 use std::f64::consts::TAU;
 
 use jiff::tz::TimeZone;
@@ -45,8 +46,7 @@ pub fn local_calendar(moment: Moment) -> Result<Calendar, Refusal> {
             weekday_cos: None,
         });
     };
-    // jiff parses a zone once and keeps it. This is no memory that could change an answer: a zone does not change.
-    let Ok(zone) = TimeZone::get(name) else {
+    let Some(zone) = zone(name) else {
         refuse!("no time zone `{name}`; zones have names like America/New_York");
     };
     let utc = jiff::Timestamp::from_microsecond(moment.at.micros())?;
@@ -62,6 +62,23 @@ pub fn local_calendar(moment: Moment) -> Result<Calendar, Refusal> {
         hour_cos,
         weekday_sin,
         weekday_cos,
+    })
+}
+
+/// The zone of that name, if there is one. Rows of one zone often lie side by side, so the last one is at hand: to find it
+/// among all names costs more than the rest of a row. This is no memory that could change an answer, for a zone does not
+/// change.
+fn zone(name: &str) -> Option<TimeZone> {
+    thread_local! {
+        static LAST: RefCell<Option<(String, TimeZone)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, zone)) if known == name => Some(zone.clone()),
+        _ => {
+            let zone = TimeZone::get(name).ok()?;
+            *last = Some((name.to_owned(), zone.clone()));
+            Some(zone)
+        }
     })
 }
 
