@@ -15,25 +15,25 @@ pub fn join(
 ) -> Block {
     // Sources of a request of one row, and of most others, hold just what is wanted.
     let mut picks: Vec<(usize, Vec<u32>)> = Vec::new();
-    for place in places {
-        if picks.iter().all(|(source, _)| *source != place.source)
-            && let Some(pick) = rows.places_in(&sources[place.source].rows, total)
-        {
-            picks.push((place.source, pick));
+    if total > 1 || rows.len(total) == 0 {
+        for place in places {
+            if picks.iter().all(|(source, _)| *source != place.source)
+                && let Some(pick) = rows.places_in(&sources[place.source].rows, total)
+            {
+                picks.push((place.source, pick));
+            }
         }
     }
-    let columns: Vec<Picked<'_>> = places
-        .iter()
-        .map(|place| Picked {
+    let column = |at: usize| {
+        let Place { source, slot } = places[at];
+        let pick = picks.iter().find(|(picked, _)| *picked == source);
+        Picked {
             column: Column {
-                block: &sources[place.source].block,
-                slot: place.slot,
+                block: &sources[source].block,
+                slot,
             },
-            rows: picks
-                .iter()
-                .find(|(source, _)| *source == place.source)
-                .map(|(_, pick)| pick.as_slice()),
-        })
-        .collect();
-    pick(schema, &columns, rows.len(total))
+            rows: pick.map(|(_, pick)| pick.as_slice()),
+        }
+    };
+    pick(schema, column, rows.len(total))
 }

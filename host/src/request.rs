@@ -280,8 +280,7 @@ impl<'s> State<'s> {
             },
             rows: shared.given[at].then_some(first.as_slice()),
         };
-        let columns: Vec<_> = (0..self.schema.len()).map(column).collect();
-        let rows = pick(self.schema, &columns, rows.rows());
+        let rows = pick(self.schema, column, rows.rows());
         Ok(Request {
             shared: Some(shared.given),
             wishes,

@@ -161,7 +161,8 @@ impl<'a> Run<'a> {
     /// Runs the steps that such an answer needs and that have not run yet.
     async fn steps(&mut self, wanted: Wanted) -> Result<()> {
         let needed = self.plan.needed(wanted);
-        let mut waiting: FuturesUnordered<Arriving> = FuturesUnordered::new();
+        // Most stores do not wait, and a set of nothing costs something.
+        let mut waiting: Option<FuturesUnordered<Arriving>> = None;
         loop {
             // The plan's order is one in which each step finds what it needs, unless that is still on its way.
             for (at, needed) in needed.iter().enumerate() {
@@ -170,9 +171,14 @@ impl<'a> Run<'a> {
                 }
                 if *needed && !self.begun[at] && self.is_ready(at) {
                     self.begun[at] = true;
-                    waiting.extend(self.step(at)?);
+                    if let Some(arriving) = self.step(at)? {
+                        waiting.get_or_insert_default().push(arriving);
+                    }
                 }
             }
+            let Some(waiting) = &mut waiting else {
+                return Ok(());
+            };
             match waiting.next().await {
                 None => return Ok(()),
                 Some(arrival) => self.arrive(arrival)?,

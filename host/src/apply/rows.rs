@@ -128,15 +128,11 @@ impl Plan {
         let block = match &good {
             None => gather(inputs, &columns, total),
             Some(good) => {
-                let picked = |&column| Picked {
-                    column,
+                let picked = |at: usize| Picked {
+                    column: columns[at],
                     rows: Some(good.as_slice()),
                 };
-                pick(
-                    inputs,
-                    &columns.iter().map(picked).collect::<Vec<_>>(),
-                    good.len(),
-                )
+                pick(inputs, picked, good.len())
             }
         };
         let original = |row: usize| good.as_ref().map_or(row, |good| good[row] as usize);
@@ -225,19 +221,14 @@ fn spread(
     for place in &mut places {
         *place = (*place).min(next);
     }
-    let picked: Vec<Picked<'_>> = step
-        .columns
-        .slots()
-        .iter()
-        .map(|&slot| Picked {
-            column: Column {
-                block: &with_null,
-                slot,
-            },
-            rows: Some(&places),
-        })
-        .collect();
-    pick(&step.columns, &picked, total)
+    let picked = |at: usize| Picked {
+        column: Column {
+            block: &with_null,
+            slot: step.columns.slot(at),
+        },
+        rows: Some(&places),
+    };
+    pick(&step.columns, picked, total)
 }
 
 fn all_valid(column: &Column<'_>) -> bool {

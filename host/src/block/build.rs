@@ -187,6 +187,9 @@ impl RowsBuilder {
     pub fn finish(self) -> Block {
         let layout = self.schema.layout();
         let rows = self.rows;
+        if rows == 1 && layout.lists == 0 {
+            return self.only_row();
+        }
         let mut block = Block {
             rows,
             floats: transposed(self.floats, rows, layout.floats),
@@ -236,6 +239,39 @@ impl RowsBuilder {
         block
     }
 
+    /// One row without lists is laid out already, but for texts that were not set in the order of their columns.
+    fn only_row(self) -> Block {
+        let mut end = 0;
+        let in_order = (self.texts.iter())
+            .all(|text| text.is_empty() || std::mem::replace(&mut end, text.end) == text.start)
+            && end as usize == self.arena.len();
+        let (text, text_ends) = if in_order {
+            let mut end = 0;
+            let ends = self.texts.into_iter().map(|text| {
+                end = end.max(text.end);
+                end
+            });
+            (self.arena, ends.collect())
+        } else {
+            let (mut text, mut ends) = (String::with_capacity(self.arena.len()), Vec::new());
+            for range in &self.texts {
+                text.push_str(&self.arena[range.start as usize..range.end as usize]);
+                ends.push(text.len() as u32);
+            }
+            (text, ends)
+        };
+        Block {
+            rows: 1,
+            floats: self.floats,
+            integers: self.integers,
+            booleans: self.booleans,
+            text,
+            text_ends,
+            list_offsets: Vec::new(),
+            validity: self.valid.into_iter().map(u8::from).collect(),
+        }
+    }
+
     fn mark_valid(&mut self, slot: Slot) {
         if let Some(ordinal) = slot.validity {
             let at = (self.rows - 1) * self.schema.layout().nullables + ordinal;
@@ -244,6 +280,9 @@ impl RowsBuilder {
     }
 
     fn store_text(&mut self, value: &str) -> Range<u32> {
+        if self.arena.capacity() == 0 {
+            self.arena.reserve(value.len().max(64));
+        }
         let start = self.arena.len() as u32;
         self.arena.push_str(value);
         start..self.arena.len() as u32

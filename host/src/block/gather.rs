@@ -21,13 +21,16 @@ pub struct Picked<'a> {
 /// Copies whole `columns`, one for each field of `schema` and of its type, into a block of `rows` rows. A column that may
 /// be null goes only into a field that may.
 pub fn gather(schema: &Schema, columns: &[Column<'_>], rows: usize) -> Block {
-    let whole = |&column| Picked { column, rows: None };
-    pick(schema, &columns.iter().map(whole).collect::<Vec<_>>(), rows)
+    debug_assert_eq!(columns.len(), schema.len());
+    let whole = |at: usize| Picked {
+        column: columns[at],
+        rows: None,
+    };
+    pick(schema, whole, rows)
 }
 
-/// As [`gather`], of the picked rows of each column; they are `rows` rows each.
-pub fn pick(schema: &Schema, columns: &[Picked<'_>], rows: usize) -> Block {
-    debug_assert_eq!(columns.len(), schema.len());
+/// As [`gather`], of the picked rows of each column, given its place in the schema; they are `rows` rows each.
+pub fn pick<'a>(schema: &Schema, column: impl Fn(usize) -> Picked<'a>, rows: usize) -> Block {
     let layout = schema.layout();
     let mut out = Block {
         rows,
@@ -39,7 +42,8 @@ pub fn pick(schema: &Schema, columns: &[Picked<'_>], rows: usize) -> Block {
         list_offsets: Vec::with_capacity(layout.lists * (rows + 1)),
         validity: Vec::with_capacity(layout.nullables * rows.div_ceil(8)),
     };
-    for (Picked { column, rows: pick }, target) in columns.iter().zip(schema.slots()) {
+    for (at, target) in schema.slots().iter().enumerate() {
+        let Picked { column, rows: pick } = column(at);
         if !target.many {
             let from = column.slot.index * column.block.rows;
             match pick {
@@ -68,11 +72,11 @@ pub fn pick(schema: &Schema, columns: &[Picked<'_>], rows: usize) -> Block {
             }
         }
     }
-    for (Picked { column, rows: pick }, target) in columns
-        .iter()
-        .zip(schema.slots())
-        .filter(|(_, target)| target.many)
-    {
+    for (at, target) in schema.slots().iter().enumerate() {
+        if !target.many {
+            continue;
+        }
+        let Picked { column, rows: pick } = column(at);
         let start = out.pool_len(target.pool);
         let Some(pick) = pick else {
             let offsets = column.block.offsets(column.slot);
@@ -86,7 +90,7 @@ pub fn pick(schema: &Schema, columns: &[Picked<'_>], rows: usize) -> Block {
             continue;
         };
         out.list_offsets.push(start as u32);
-        for &row in *pick {
+        for &row in pick {
             let items = column.block.items(column.slot, row as usize);
             out.append(column.block, target.pool, items.start, items.end);
             out.list_offsets.push(out.pool_len(target.pool) as u32);
