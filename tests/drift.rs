@@ -246,3 +246,47 @@ fn a_forgotten_service_makes_room() {
     ask("other");
     assert_eq!((rows("flight-delay"), rows("other")), (json!(0), json!(1)));
 }
+
+#[test]
+fn a_set_as_served_has_scores_to_compare_with() {
+    let server = Server::start(|config| config.drift.rows_per_second = 1_000_000);
+    super::support::register_flights(&server);
+    post(&server, "flight-delay@1");
+    let dir = tempfile::tempdir().expect("a folder");
+    let set = dir.path().join("served");
+    let said = good(
+        tidemill(&["training-set", "build", "--service", "flight-delay@1"])
+            .arg("--as-served")
+            .arg("--log")
+            .arg(server.log())
+            .arg("--out")
+            .arg(&set)
+            .args(["--server", server.url()]),
+    );
+    assert!(said.ends_with("served@1 registered\n"), "{said}");
+    let onnx = file("demo/flights/model/flight-delay.onnx");
+    good(tidemill(&["model", "register"]).arg(onnx).args([
+        "--training-set",
+        "served@1",
+        "--server",
+        server.url(),
+    ]));
+    // The same check: another version of a transform is refused, the same is taken.
+    server.admit(&super::support::newer("great-circle", "1.1.0"));
+    let answer = server.post_as("/v1/services", "application/toml", service());
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert!(
+        answer.text.contains("trained on served@1"),
+        "{}",
+        answer.text
+    );
+    let pinned = service().replace("\"great-circle@1\"", "\"great-circle@1.0.0\"");
+    server.define("/v1/services", &pinned);
+    post(&server, "flight-delay@2");
+    server.log();
+    let report = server.get("/v1/services/flight-delay@2/drift").json;
+    assert_eq!(report["training_set"], "served@1");
+    let found = columns(&report);
+    assert!(found.contains(&("score", 0.0)), "{found:?}");
+    assert!(found.iter().all(|(_, psi)| *psi == 0.0), "{found:?}");
+}
