@@ -18,7 +18,7 @@ use crate::schema::{Pool, Schema};
 
 #[derive(Subcommand)]
 pub enum Label {
-    /// Report the labels in a file: a Parquet, CSV or NDJSON file with a column for each label.
+    /// Report the labels in a file: a file with a column for each label.
     ///
     /// A row names what it speaks of by the fields of the service's key, or by the columns request_id and row of an answer
     /// (row is 0 where it is left out; rows of a stream, whose chunks are requests of their own, are best named by key). The
