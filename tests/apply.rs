@@ -560,7 +560,7 @@ fn files_that_are_damaged_leave_nothing_behind() {
     good(&mut apply(
         here,
         &[
-            "departure-delay.wasm",
+            "n=departure-delay.wasm",
             "--in",
             "none.parquet",
             "--out",

@@ -241,8 +241,9 @@ impl Reading {
     }
 
     fn null(&mut self, input: &Field) -> usize {
-        // No line has a name that is empty.
-        self.unseen("", input.data_type)
+        // A name that no line of NDJSON has, and another for each.
+        let name = format!("\0null {}", self.fields.len());
+        self.unseen(&name, input.data_type)
     }
 
     /// A column that goes along, as it is where both files are of arrays, else as a block has it.
