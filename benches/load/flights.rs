@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tidemill::block::{Block, RowsBuilder};
 use tidemill::offline::{self, json::write_row};
 use tidemill::service::Definition;
 
@@ -10,15 +11,37 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A body for each group of so many flights; 0: one as `inputs`.
+/// A body for each group of so many flights; 0: one as `inputs`. All leave in the last minute of which the weather is known,
+/// as flights do that are asked about when they leave: otherwise most look-ups of the weather would be of history.
 pub fn bodies(rows: usize) -> Result<Vec<Vec<u8>>> {
     let dir = root().join("demo/flights");
     let service = std::fs::read_to_string(dir.join("flight-delay.toml"))
         .context("the flights are in the checkout this program was built from")?;
     let request = Definition::from_toml(&service)?.request;
     let mut flights = Vec::new();
-    for block in offline::open(&dir.join("flights.parquet"), &request)? {
-        let block = block?;
+    let slot = |name: &str| {
+        let at = request.position(name);
+        at.map(|at| request.slot(at)).context(format!("no {name}"))
+    };
+    let (scheduled, departed) = (slot("scheduled")?, slot("departed")?);
+    let blocks = offline::open(&dir.join("flights.parquet"), &request)?;
+    let blocks: Vec<Block> = blocks.collect::<Result<_, _>>()?;
+    let departures = blocks
+        .iter()
+        .flat_map(|block| block.integer_column(departed));
+    let last = departures.max().copied().context("no flights")?;
+    for block in &blocks {
+        let mut rows = RowsBuilder::new(&request);
+        for row in 0..block.rows() {
+            rows.begin_row();
+            for slot in request.slots() {
+                rows.copy(*slot, block, *slot, row);
+            }
+            let later = last - block.integer(departed, row);
+            rows.set_integer(scheduled, block.integer(scheduled, row) + later);
+            rows.set_integer(departed, last);
+        }
+        let block = rows.finish();
         for row in 0..block.rows() {
             let mut inputs = Vec::new();
             write_row(&block, &request, row, &mut inputs);

@@ -1,32 +1,34 @@
 //! Counts and histograms, in Prometheus' text format. Handles are found once a service, not once a request.
 
+mod histogram;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder, exponential_buckets,
+    Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Result};
 use crate::service::{Plan, StepKind};
 use crate::store::Status;
 use crate::transform::Answer;
+use histogram::{Bounds, Histogram, Histograms};
 
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     rows: IntCounterVec,
-    request_seconds: HistogramVec,
-    transform_fuel: HistogramVec,
+    request_seconds: Histograms,
+    transform_fuel: Histograms,
     refused_rows: IntCounterVec,
     failed_rows: IntCounterVec,
     lookups: IntCounterVec,
     gates: IntCounterVec,
     fallbacks: IntCounterVec,
-    stage_seconds: HistogramVec,
+    stage_seconds: Histograms,
     errors: IntCounterVec,
     audited_rows: IntCounterVec,
     skewed: IntCounterVec,
@@ -48,10 +50,10 @@ pub struct ServiceMetrics {
     pub computed: IntCounter,
     pub failed: IntCounter,
     pub rows: IntCounter,
-    pub seconds: Histogram,
+    seconds: Histogram,
     /// Decoding of the request; encoding of the answer.
-    pub decode_seconds: Histogram,
-    pub encode_seconds: Histogram,
+    decode_seconds: Histogram,
+    encode_seconds: Histogram,
     /// One a step of the plan.
     pub steps: Vec<StepMetrics>,
     gate_open: IntCounter,
@@ -91,9 +93,8 @@ impl Metrics {
                     registry.register(Box::new(counters.clone()))?;
                     Ok(counters)
                 };
-            let histograms = |name: &str, help: &str, buckets: Vec<f64>, labels: &[&str]| {
-                let histograms =
-                    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
+            let histograms = |name: &str, help: &str, bounds: Bounds, labels: &[&str]| {
+                let histograms = Histograms::new(name, help, labels, bounds)?;
                 registry.register(Box::new(histograms.clone()))?;
                 prometheus::Result::Ok(histograms)
             };
@@ -102,7 +103,6 @@ impl Metrics {
                 registry.register(Box::new(gauge.clone()))?;
                 Ok(gauge)
             };
-            let seconds = exponential_buckets(1e-5, 2.0, 20)?;
             Ok(Metrics {
                 requests: counters(
                     "tidemill_requests_total",
@@ -117,13 +117,23 @@ impl Metrics {
                 request_seconds: histograms(
                     "tidemill_request_seconds",
                     "From the body to the answer, within the server",
-                    seconds.clone(),
+                    Bounds {
+                        first: 10_000,
+                        step: 1,
+                        count: 20,
+                        per: 1e9,
+                    },
                     &["service", "version"],
                 )?,
                 transform_fuel: histograms(
                     "tidemill_transform_fuel",
                     "Fuel of one call of a transform, about one unit an instruction",
-                    exponential_buckets(256.0, 4.0, 14)?,
+                    Bounds {
+                        first: 256,
+                        step: 2,
+                        count: 14,
+                        per: 1.0,
+                    },
                     &["transform", "version"],
                 )?,
                 refused_rows: counters(
@@ -154,7 +164,12 @@ impl Metrics {
                 stage_seconds: histograms(
                     "tidemill_stage_seconds",
                     "Stages of a request: decode, each look-up, transform and model by its name in the service, encode",
-                    exponential_buckets(5e-7, 2.0, 24)?,
+                    Bounds {
+                        first: 500,
+                        step: 1,
+                        count: 24,
+                        per: 1e9,
+                    },
                     &["service", "version", "stage"],
                 )?,
                 errors: counters(
@@ -230,10 +245,7 @@ impl Metrics {
             self.requests
                 .with_label_values(&[service, &version, kind, outcome])
         };
-        let stage = |stage: &str| {
-            self.stage_seconds
-                .with_label_values(&[service, &version, stage])
-        };
+        let stage = |stage: &str| self.stage_seconds.with(&[service, &version, stage]);
         let steps = plan.steps.iter().map(|step| match &step.kind {
             StepKind::LookUp(_) => StepMetrics {
                 seconds: stage(&step.alias),
@@ -256,7 +268,7 @@ impl Metrics {
                 StepMetrics {
                     seconds: stage(&step.alias),
                     kind: StepKindMetrics::Transform {
-                        fuel: self.transform_fuel.with_label_values(&[name, &version]),
+                        fuel: self.transform_fuel.with(&[name, &version]),
                         refused: self.refused_rows.with_label_values(&[name, &version]),
                         failed: self.failed_rows.with_label_values(&[name, &version]),
                     },
@@ -273,7 +285,7 @@ impl Metrics {
             computed: requests("features", "ok"),
             failed: requests("any", "error"),
             rows: self.rows.with_label_values(&[service, &version]),
-            seconds: self.request_seconds.with_label_values(&[service, &version]),
+            seconds: self.request_seconds.with(&[service, &version]),
             decode_seconds: stage("decode"),
             encode_seconds: stage("encode"),
             steps: steps.collect(),
@@ -348,7 +360,18 @@ impl Metrics {
     }
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl ServiceMetrics {
+    /// How long an answer took: its decoding, its encoding, and the whole.
+    pub fn took(&self, decode: Duration, encode: Duration, whole: Duration) {
+        self.decode_seconds.observe(nanos(decode));
+        self.encode_seconds.observe(nanos(encode));
+        self.seconds.observe(nanos(whole));
+    }
+
     /// Counts the rows that met the gate.
     pub fn gated(&self, open: usize, closed: usize) {
         self.gate_open.inc_by(open as u64);
@@ -370,7 +393,7 @@ impl ServiceMetrics {
 
 impl StepMetrics {
     pub fn took(&self, time: Duration) {
-        self.seconds.observe(time.as_secs_f64());
+        self.seconds.observe(nanos(time));
     }
 
     pub fn looked(&self, found: &[Status]) {
@@ -384,8 +407,10 @@ impl StepMetrics {
     /// Counts a transform's call.
     pub fn called(&self, answer: &Answer) {
         if let StepKindMetrics::Transform { fuel, refused, .. } = &self.kind {
-            fuel.observe(answer.fuel as f64);
-            refused.inc_by(answer.refusals.len() as u64);
+            fuel.observe(answer.fuel);
+            if !answer.refusals.is_empty() {
+                refused.inc_by(answer.refusals.len() as u64);
+            }
         }
     }
 

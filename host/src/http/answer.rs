@@ -36,7 +36,8 @@ impl Answer<'_> {
     /// One result a row, in order. A number that JSON cannot say (NaN, infinity) is null.
     pub fn encode(&self, request_id: Uuid) -> Vec<u8> {
         let preamble = &self.service.preamble;
-        let mut out = Vec::with_capacity(preamble.len() + 128 + self.scored.total * 256);
+        let room = self.scored.total.min(64) * 1_024;
+        let mut out = Vec::with_capacity(preamble.len() + 128 + room);
         let _ = write!(
             out,
             "{{\"request_id\":\"{request_id}\",{preamble},\"results\":["

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
@@ -286,18 +285,17 @@ pub(super) async fn answer_rows(
 ) -> Result<Vec<u8>> {
     let metrics = &service.metrics;
     let decode = arrived.instant.elapsed();
-    metrics.decode_seconds.observe(decode.as_secs_f64());
     let wishes = request.wishes;
     let scored = run(service, request, arrived, wanted).await?;
-    let encoding = Instant::now();
+    let computed = arrived.instant.elapsed();
     let answer = Answer {
         service,
         scored: &scored,
         features: wishes.features || wanted == Wanted::Features,
         top_k: wishes.top_k,
-        timings: wishes.timings.then(|| Timings {
+        timings: wishes.timings.then_some(Timings {
             decode,
-            total: arrived.instant.elapsed(),
+            total: computed,
         }),
     };
     let json = encode(&answer, request_id)?;
@@ -308,10 +306,7 @@ pub(super) async fn answer_rows(
         Wanted::Features | Wanted::Gate => metrics.computed.inc(),
     }
     let total = arrived.instant.elapsed();
-    metrics
-        .encode_seconds
-        .observe(encoding.elapsed().as_secs_f64());
-    metrics.seconds.observe(total.as_secs_f64());
+    metrics.took(decode, total.saturating_sub(computed), total);
     let audit = app.skew.as_ref().filter(|audit| audit.wants());
     if app.log.is_none() && audit.is_none() {
         return Ok(json);
