@@ -127,7 +127,7 @@ impl Parts {
                 .extend_from_slice(&nulls.inner().sliced().as_slice()[..bytes]),
         }
         // Bits beyond the last row are zero.
-        if let (Some(last), true) = (self.validity.last_mut(), rows % 8 > 0) {
+        if let (Some(last), true) = (self.validity.last_mut(), !rows.is_multiple_of(8)) {
             *last &= (1 << (rows % 8)) - 1;
         }
     }

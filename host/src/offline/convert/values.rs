@@ -147,7 +147,7 @@ pub(super) fn whole_texts(array: &dyn Array) -> Option<(&[u8], Vec<usize>)> {
     if array.null_count() > 0 {
         return None;
     }
-    fn cut<'a, O: OffsetSizeTrait>(texts: &'a GenericStringArray<O>) -> (&'a [u8], Vec<usize>) {
+    fn cut<O: OffsetSizeTrait>(texts: &GenericStringArray<O>) -> (&[u8], Vec<usize>) {
         let offsets = texts.value_offsets();
         let first = offsets[0].as_usize();
         let ends = offsets[1..].iter().map(|end| end.as_usize() - first);
