@@ -111,7 +111,7 @@ fn what_is_wrong_with_a_file_is_said() {
         (
             "rows.xlsx",
             "",
-            "rows.xlsx: rows are read from files named .parquet, .csv, .ndjson or .jsonl",
+            "rows.xlsx: rows are read from files named .parquet, .arrow, .feather, .ipc or .arrows, .csv, .ndjson or .jsonl",
         ),
         (
             "rows.csv",
