@@ -348,3 +348,17 @@ fn sigterm_drains_and_what_was_answered_is_in_the_log() {
         (41.0, 42.0)
     );
 }
+
+#[test]
+fn who_stops_reading_is_no_failure() {
+    let mut child = tidemill(&["serve", "--print-config"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // Closed before anything is printed.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", words(&output));
+    assert_eq!(words(&output), "");
+}

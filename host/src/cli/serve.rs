@@ -1,5 +1,6 @@
 //! `tidemill serve`
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,7 +66,8 @@ impl Serve {
                 );
             }
             // On stdout, for whoever started the server on port 0.
-            println!("listening on {scheme}://{address}");
+            // Where nobody reads it, the server serves all the same.
+            let _ = writeln!(std::io::stdout(), "listening on {scheme}://{address}");
             http::serve(app, listener, async move {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 tracing::info!("stopping: requests in flight finish, new connections are refused");
