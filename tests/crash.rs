@@ -1,14 +1,17 @@
-//! What is acknowledged is kept: the real program is killed at a random moment while it registers, and started again on
-//! the same folder.
+//! What is acknowledged is kept: the real program is killed at a random moment while it registers, takes rows and labels,
+//! and scores, and started again on the same folder.
 //!
 //! A few rounds here; `TIDEMILL_CRASH_ROUNDS=50` for as many as you like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use arrow_array::{Array, StringArray};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
 use super::support::good;
@@ -29,6 +32,8 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidemill"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
+            .arg("--config")
+            .arg(data.join("config.toml"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -85,6 +90,139 @@ struct Acknowledged {
     shown: BTreeMap<String, Value>,
     /// Where `stable` points, and where it may point as well: a move that was not answered may have come through.
     stable: Option<(u64, u64)>,
+    /// The ids that have a row in the view `kept`, each with the x it was given last; and those that have a label.
+    rows: BTreeMap<u64, f64>,
+    labels: Vec<u64>,
+    /// How many rows were asked for.
+    asked: usize,
+}
+
+const KEPT: &str = "name = \"kept\"\nkey = \"id\"\n[columns]\nid = \"i64\"\nx = \"f64\"\n";
+const STEADY: &str = "name = \"steady\"\nfeatures = [\"kept.x\"]\n[request]\nid = \"i64\"\n[[lookup]]\nview = \"kept\"\n\
+                      key = \"id\"\n[labels]\nkey = \"id\"\n[labels.fields]\nlate = \"bool\"\n";
+
+/// Rows of a request that brings some.
+const ROWS: u64 = 100;
+
+/// Brings rows until the server is gone: each time a hundred new ids, and the hundred before with another x.
+fn bring(server: &Process, first: u64) -> BTreeMap<u64, f64> {
+    let mut acknowledged = BTreeMap::new();
+    for at in (first..).step_by(ROWS as usize) {
+        let before = at.saturating_sub(ROWS).max(first);
+        let rows: BTreeMap<u64, f64> = (before..at + ROWS)
+            .map(|id| (id, at as f64 + id as f64 / 2.0))
+            .collect();
+        let lines = rows
+            .iter()
+            .map(|(id, x)| format!("{{\"id\":{id},\"x\":{x:?}}}\n"));
+        let lines: String = lines.collect();
+        let path = "/v1/views/kept/rows";
+        let sent = server.send("POST", path, "application/x-ndjson", lines.as_bytes());
+        match sent {
+            Some((200, answer)) => {
+                assert_eq!(answer["stored"], json!(rows.len()), "{answer}");
+                acknowledged.extend(rows);
+            }
+            Some((status, answer)) => panic!("{path}: {status} {answer}"),
+            None => break,
+        }
+    }
+    acknowledged
+}
+
+/// Reports labels until the server is gone.
+fn label(server: &Process, first: u64) -> Vec<u64> {
+    let mut acknowledged = Vec::new();
+    for id in first.. {
+        let body = json!({ "id": id, "late": id.is_multiple_of(2) }).to_string();
+        let path = "/v1/services/steady/labels";
+        match server.send("POST", path, "application/json", body.as_bytes()) {
+            Some((200, _)) => acknowledged.push(id),
+            Some((status, answer)) => panic!("{path}: {status} {answer}"),
+            None => break,
+        }
+    }
+    acknowledged
+}
+
+/// Scores until the server is gone; how often it asked.
+fn score(server: &Process) -> usize {
+    for at in 0.. {
+        let body = json!({ "inputs": { "id": at } }).to_string();
+        let path = "/v1/services/steady/features";
+        match server.send("POST", path, "application/json", body.as_bytes()) {
+            Some((200, _)) => {}
+            Some((status, answer)) => panic!("{path}: {status} {answer}"),
+            None => return at + 1,
+        }
+    }
+    0
+}
+
+/// Every row and every label that was acknowledged is there, or what came after it without an answer.
+fn check_rows(server: &Process, known: &mut Acknowledged) {
+    let ids: Vec<u64> = known.rows.keys().copied().collect();
+    for ids in ids.chunks(1_000) {
+        let rows: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        known.asked += rows.len();
+        let body = json!({ "rows": rows }).to_string();
+        let path = "/v1/services/steady/features";
+        let sent = server.send("POST", path, "application/json", body.as_bytes());
+        let (status, answer) = sent.expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        for (at, id) in ids.iter().enumerate() {
+            let result = &answer["results"][at];
+            assert_eq!(result["lookups"]["kept"], "present", "row {id}: {result}");
+            let found = result["features"]["kept.x"].as_f64().expect("a number");
+            let (last, later) = (known.rows[id], known.rows[id] + ROWS as f64);
+            assert!(
+                found == last || found == later,
+                "row {id} is {found}, not {last}"
+            );
+        }
+    }
+    for id in &known.labels {
+        let shown = server.get(&format!("/v1/services/steady/label?id={id}"));
+        assert!(shown.to_string().contains("\"late\":"), "{id}: {shown}");
+    }
+}
+
+/// The files of the log: all of them whole, no answer in them twice, and none that was never asked for.
+fn check_log(data: &Path, known: &Acknowledged) -> usize {
+    let mut ids = HashSet::new();
+    for path in parquet_files(&data.join("log/service=steady")) {
+        let file = File::open(&path).expect("a file");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(|reader| reader.build())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for batch in reader {
+            let batch = batch.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let column = batch.column_by_name("request_id").expect("the column");
+            let column = column.as_any().downcast_ref::<StringArray>().expect("text");
+            let row = batch.column_by_name("row").expect("the column");
+            let rows =
+                arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int32Type>(row);
+            for at in 0..batch.num_rows() {
+                let id = (column.value(at).to_owned(), rows.value(at));
+                assert!(ids.insert(id), "{} is there twice", column.value(at));
+            }
+        }
+    }
+    assert!(ids.len() <= known.asked, "{} of {}", ids.len(), known.asked);
+    ids.len()
+}
+
+fn parquet_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(parquet_files(&path));
+        } else if path.extension().is_some_and(|end| end == "parquet") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// The `at`-th registration of a round: an address to post or put to, and what; and the alias' version if it is one.
@@ -233,7 +371,9 @@ fn check(server: &Process, known: &mut Acknowledged) {
         }
     }
     let services = server.get("/v1/services");
-    let versions = services["services"][0]["versions"].as_u64().unwrap_or(0);
+    let services = services["services"].as_array().expect("a list");
+    let scored = services.iter().find(|service| service["name"] == "scored");
+    let versions = scored.map_or(0, |service| service["versions"].as_u64().unwrap_or(0));
     for version in (1..=versions).rev().take(20) {
         let path = format!("/v1/services/scored@{version}/features");
         let body = br#"{"inputs": {"x": 41, "id": 1}}"#;
@@ -253,42 +393,95 @@ fn what_is_acknowledged_survives_a_kill() {
     let rounds = std::env::var("TIDEMILL_CRASH_ROUNDS")
         .map_or(3, |rounds| rounds.parse().expect("a number"));
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    // Files of the log are closed often, so that a kill comes between two, and into one.
+    std::fs::write(data.path().join("config.toml"), "[log]\nfile_rows = 50\n")
+        .expect("it is written");
     let mut known = Acknowledged::default();
-    let (mut total, mut slowest) = (0, Duration::ZERO);
+    let (mut total, mut slowest, mut logged) = (0, Duration::ZERO, 0);
     for round in 0..rounds {
         let started = Instant::now();
         let mut server = Process::start(data.path());
         slowest = slowest.max(started.elapsed());
         check(&server, &mut known);
+        for (path, definition) in [("/v1/views", KEPT), ("/v1/services", STEADY)] {
+            let sent = server.send("POST", path, "application/toml", definition.as_bytes());
+            let (status, answer) = sent.expect("an answer");
+            assert!(matches!(status, 200 | 201), "{answer}");
+        }
+        check_rows(&server, &mut known);
         // Somewhere in the round, and some time into a registration, by the clock's last digits for want of a better die.
         let (die, pid) = (nanos(), server.child.id().to_string());
         let (fatal, wait) = (
             die as usize / 7 % REGISTRATIONS,
             Duration::from_micros(die % 30_011),
         );
-        let mut killer = None;
-        total += register(&server, round, &mut known, |at| {
-            if at == fatal {
-                let pid = pid.clone();
-                killer = Some(std::thread::spawn(move || {
-                    std::thread::sleep(wait);
-                    Command::new("kill")
-                        .args(["-KILL", &pid])
-                        .status()
-                        .expect("kill")
-                        .success()
-                }));
-            }
+        let first = round as u64 * 10_000_000;
+        std::thread::scope(|scope| {
+            let rows = scope.spawn(|| bring(&server, first));
+            let labels = scope.spawn(|| label(&server, first));
+            let answers = scope.spawn(|| score(&server));
+            let mut killer = None;
+            total += register(&server, round, &mut known, |at| {
+                if at == fatal {
+                    let pid = pid.clone();
+                    killer = Some(std::thread::spawn(move || {
+                        std::thread::sleep(wait);
+                        Command::new("kill")
+                            .args(["-KILL", &pid])
+                            .status()
+                            .expect("kill")
+                            .success()
+                    }));
+                }
+            });
+            assert!(killer.expect("a killer").join().expect("it ends"));
+            known.rows.extend(rows.join().expect("it ends"));
+            known.labels.extend(labels.join().expect("it ends"));
+            known.asked += answers.join().expect("it ends");
         });
-        assert!(killer.expect("a killer").join().expect("it ends"));
         let _ = server.child.wait();
+        logged = check_log(data.path(), &known);
     }
     let server = Process::start(data.path());
     check(&server, &mut known);
+    check_rows(&server, &mut known);
+    assert!(!known.rows.is_empty() && logged > 0);
     eprintln!(
-        "{rounds} rounds: {total} registrations acknowledged, {} versions there and whole, the slowest start {slowest:?}",
-        known.shown.len()
+        "{rounds} rounds: {total} registrations acknowledged, {} versions there and whole, {} rows, {} labels; {} rows asked for, \
+         {logged} rows of the log; the slowest start {slowest:?}",
+        known.shown.len(),
+        known.rows.len(),
+        known.labels.len(),
+        known.asked,
     );
+}
+
+/// Nothing else is written that would take the rows to the disk with it.
+#[test]
+fn rows_survive_a_kill_the_moment_after() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    std::fs::write(data.path().join("config.toml"), "").expect("it is written");
+    for round in 0..3_u64 {
+        let server = Process::start(data.path());
+        let sent = server.send("POST", "/v1/views", "application/toml", KEPT.as_bytes());
+        assert!(matches!(sent, Some((200 | 201, _))), "{sent:?}");
+        for id in 0..round * 10 {
+            let path = format!("/v1/views/kept/row?id={id}");
+            assert_eq!(
+                server.get(&path)["status"],
+                "present",
+                "round {round}, {id}"
+            );
+        }
+        let lines: String = (0..10)
+            .map(|at| format!("{{\"id\":{},\"x\":0.5}}\n", round * 10 + at))
+            .collect();
+        let path = "/v1/views/kept/rows";
+        let sent = server.send("POST", path, "application/x-ndjson", lines.as_bytes());
+        // SIGKILL, before anything else.
+        drop(server);
+        assert!(matches!(sent, Some((200, _))), "{sent:?}");
+    }
 }
 
 fn nanos() -> u64 {

@@ -31,7 +31,8 @@ pub struct StoredRow {
     pub row: Option<Map<String, Value>>,
 }
 
-/// Writes NDJSON, a row a line; empty lines are passed over. All lines are read before the first row is written.
+/// Writes NDJSON, a row a line; empty lines are passed over. All lines are read before the first row is written, and all
+/// rows are on disk when this returns: what is acknowledged is kept.
 pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Written> {
     let mut rows = RowsBuilder::new(&view.columns);
     for (at, line) in ndjson.split(|&byte| byte == b'\n').enumerate() {
@@ -45,12 +46,14 @@ pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Writt
             "no rows; send one JSON object a line",
         ));
     }
-    put_block(
+    let written = put_block(
         view,
         store.view(&view.name)?.as_ref(),
         &rows.finish(),
         arrival(),
-    )
+    )?;
+    store.flush()?;
+    Ok(written)
 }
 
 /// Now, in µs, but later than whatever has come before, also where the clock is set back.
