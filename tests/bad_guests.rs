@@ -1,18 +1,20 @@
 //! A transform that misbehaves: the request gets an answer that names transform, version and cause, and the next works.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::support::{Server, guest, guests};
 
 /// Guests that are admitted and are wrong where x is 13.
-pub const ADMITTED: [&str; 14] = [
+pub const ADMITTED: [&str; 17] = [
     "endless-loop",
     "fails",
     "invalid-utf8",
     "leaks",
     "memory-bomb",
+    "nan-and-infinities",
     "out-of-range",
     "oversized-answer",
     "panics",
@@ -20,7 +22,9 @@ pub const ADMITTED: [&str; 14] = [
     "short-pool",
     "stack-overflow",
     "unreachable",
+    "wrong-refusals",
     "wrong-row-count",
+    "wrong-text-ends",
     "wrong-type",
 ];
 
@@ -148,6 +152,18 @@ fn an_answer_that_is_not_what_was_declared() {
         None,
     );
     fails_with(
+        "wrong-text-ends",
+        "bad_answer",
+        "its answer is not what it declared: text-ends[0] is 4294967295, after 0, in 1 bytes of text",
+        None,
+    );
+    fails_with(
+        "wrong-refusals",
+        "bad_answer",
+        "its answer is not what it declared: it refuses row 8 of 1, out of order or range",
+        None,
+    );
+    fails_with(
         "out-of-range",
         "bad_answer",
         "its answer is not what it declared: \"y\" is",
@@ -178,6 +194,23 @@ fn a_refusal_is_the_rows_fault() {
     assert_eq!(results[0]["features"], json!({ "guest.y": 2.0 }));
     assert_eq!(results[1]["error"]["message"], answer.json["message"]);
     assert_eq!(results[2]["features"], json!({ "guest.y": 3.0 }));
+}
+
+/// A float may be any float: JSON has no word for these, and neither neighbours nor later rows notice.
+#[test]
+fn nan_and_infinities_are_null_in_an_answer() {
+    works("nan-and-infinities");
+    let rows = [13.0, 14.0, 15.0, 1.0].map(|x| json!({ "x": x }));
+    let path = "/v1/services/nan-and-infinities/features";
+    let answer = guests().post(path, json!({ "rows": rows }).to_string());
+    let found = answer.json["results"].as_array().expect("results");
+    let found: Vec<_> = found
+        .iter()
+        .map(|row| &row["features"]["guest.y"])
+        .collect();
+    let null = &Value::Null;
+    assert_eq!(found, [null, null, null, &json!(2.0)], "{}", answer.text);
+    works("nan-and-infinities");
 }
 
 #[test]
@@ -258,6 +291,81 @@ fn what_depends_on_more_than_its_row_is_refused_with_the_cause() {
     );
 }
 
+/// The word that wakes the sleepers: nothing that admission tries.
+const WORD: f64 = 271_828.182_845_904_5;
+
+/// A server that computes every answer again, with a service of that guest's.
+fn audited(guest: Vec<u8>, name: &str) -> Server {
+    let server = Server::start(|config| {
+        config.skew.share = 1.0;
+        config.skew.queue = 10_000;
+    });
+    server.admit(&guest);
+    server.define(
+        "/v1/services",
+        &format!(
+            "name = \"{name}\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"{name}\"\nas = \"guest\"\n"
+        ),
+    );
+    server
+}
+
+/// What no admission finds, the running server does: it counts it, keeps the evidence, and from then on no call has an
+/// instance that another had; after the next start neither.
+#[test]
+fn state_that_hides_from_admission_is_seen_and_ended_by_the_running_server() {
+    let server = audited(guest("sleeper"), "sleeper");
+    let path = "/v1/services/sleeper/features";
+    let ask = |x: f64| {
+        let answer = server.post(path, json!({ "inputs": { "x": x } }).to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json["results"][0]["features"]["guest.y"].as_f64()
+    };
+    // One thread may have an instance that is awake, and another one that is not: some answer is wrong sooner or later.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let skewed = || {
+        let metrics = server.get("/metrics").text;
+        let name = "tidemill_skew_total{column=\"guest.y\",service=\"sleeper\",version=\"1\"} ";
+        metrics.contains(name)
+    };
+    while !skewed() {
+        assert!(Instant::now() < deadline, "nothing was seen");
+        ask(WORD);
+        ask(1.0);
+    }
+    assert!(!server.files_in("skew").is_empty());
+    let digest = server.get("/v1/transforms/sleeper").json["digest"].take();
+    let digest = digest.as_str().expect("a digest");
+    let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
+    assert!(
+        server
+            .files_in("compiled")
+            .contains(&format!("{digest}.keeps-state"))
+    );
+    for _ in 0..50 {
+        assert_eq!(ask(WORD), Some(WORD + 1.0));
+        assert_eq!(ask(1.0), Some(2.0));
+    }
+}
+
+/// A used instance that fails where a new one answers costs no answer, not even the first.
+#[test]
+fn state_that_makes_it_fail_costs_no_answer() {
+    let server = audited(guest("grudge"), "grudge");
+    for _ in 0..20 {
+        for x in [WORD, 1.0] {
+            let body = json!({ "inputs": { "x": x } }).to_string();
+            let answer = server.post("/v1/services/grudge/features", body);
+            assert_eq!(
+                answer.json["results"][0]["features"]["guest.y"],
+                json!(x + 1.0),
+                "{}",
+                answer.text
+            );
+        }
+    }
+}
+
 #[test]
 fn what_it_cannot_bear_it_must_refuse() {
     let server = Server::start(|_| {});
@@ -335,6 +443,37 @@ fn a_refusal_carries_the_report_of_its_admission() {
         ),
         (&json!(0), &json!(7), &json!("component"))
     );
+}
+
+/// SplitMix64: the same damage every time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % end.max(1) as u64) as usize
+    }
+}
+
+fn damaged(whole: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    for _ in 0..1 + random.below(4) {
+        let at = random.below(bytes.len());
+        match random.below(5) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = [0, 0xff, 0x7f, 0x80][random.below(4)],
+            2 => bytes.truncate(at.max(1)),
+            3 => drop(bytes.remove(at)),
+            _ => {
+                let end = (at + 1 + random.below(64)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
 }
 
 /// A component whose two functions are none of ours, with whatever else stands in its module.
@@ -476,6 +615,53 @@ fn nothing_is_half_registered() {
     );
     let now = ["artifacts", "compiled"].map(|folder| server.files_in(folder));
     assert_eq!(now.map(|files| files.len()), kept.map(|files| files.len()));
+}
+
+/// As many functions as a large program has are compiled, in their turn, and said what they are.
+#[test]
+fn ten_thousand_functions_are_compiled_and_refused_for_what_they_are() {
+    let server = Server::start(|_| {});
+    server.admit(&guest("good"));
+    let functions: String = (0..10_000)
+        .map(|at| {
+            format!(
+                "(func $f{at} (param i64) (result i64) (i64.add (local.get 0) (i64.const {at})))"
+            )
+        })
+        .collect();
+    let answer = server.post_as("/v1/transforms", "application/wasm", component(&functions));
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    let detail = answer.json["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("is not that of the contract"), "{detail}");
+    let next = server.post_as("/v1/transforms", "application/wasm", guest("refuses"));
+    assert_eq!(next.status, 201, "{}", next.text);
+}
+
+/// Bytes changed, cut and doubled: admitted or refused in a sentence, and the next request is answered.
+#[test]
+fn damaged_components_are_refused_and_the_server_goes_on() {
+    let server = Server::start(|_| {});
+    server.admit(&guest("good"));
+    server.define(
+        "/v1/services",
+        "name = \"next\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good\"\n",
+    );
+    let whole = guest("refuses");
+    let mut random = Random(7);
+    let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+    for _ in 0..150 {
+        let bytes = damaged(&whole, &mut random);
+        let answer = server.post_as("/v1/transforms", "application/wasm", bytes);
+        *statuses.entry(answer.status).or_default() += 1;
+        match answer.status {
+            // 409: what was changed is nothing that it says or does, and the name is taken.
+            200 | 201 | 409 => {}
+            _ => assert_eq!(answer.status, 422, "{}", answer.text),
+        }
+        let next = server.post("/v1/services/next/features", "{\"inputs\": {\"x\": 1}}");
+        assert_eq!(next.status, 200, "{}", next.text);
+    }
+    assert!(statuses[&422] > 75, "{statuses:?}");
 }
 
 /// The heaviest components that are let through to the compiler, several at once: each waits its turn, and whoever asks

@@ -2,7 +2,7 @@
 //!
 //! Again means another way: on instances made for this alone, and from the views' history as it was when the request came.
 //! It happens after the answer, on a thread of its own, and what it finds is a metric that should stay 0. A difference
-//! leaves its evidence in a file, and a transform that differs runs on fresh instances from then on.
+//! leaves its evidence in a file, and a transform that differs on the same inputs runs on fresh instances from then on.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,9 @@ use crate::metrics::Metrics;
 use crate::offline::json::write_row;
 use crate::request::Request;
 use crate::score::{Arrived, score};
-use crate::service::{Service, Wanted};
+use crate::service::{Plan, Service, Step, Wanted};
 use crate::training::diff;
+use crate::transform::Transform;
 
 /// How many differences leave evidence; the metric counts on.
 const EVIDENCE: u64 = 1_000;
@@ -237,12 +238,7 @@ impl Auditor {
             columns = ?columns,
             "an answer computed again has other bits"
         );
-        for (step, transform) in service.plan.transforms() {
-            let prefix = format!("{}.", step.alias);
-            if columns.iter().any(|column| column.starts_with(&prefix)) {
-                transform.only_fresh();
-            }
-        }
+        blamed(&service.plan, columns).for_each(Transform::only_fresh);
         if self.kept < EVIDENCE {
             self.kept += 1;
             let path = self.dir.join(format!("{}.json", first.request_id));
@@ -251,6 +247,34 @@ impl Auditor {
             }
         }
     }
+}
+
+/// The transforms that kept something between calls: their columns differ, and nothing they stand on does. Of a look-up
+/// that differs they are innocent, and so is one behind another that is to blame.
+fn blamed<'p>(
+    plan: &'p Plan,
+    columns: &'p BTreeSet<&str>,
+) -> impl Iterator<Item = &'p Transform> + 'p {
+    let differs = |step: &Step| {
+        let prefix = format!("{}.", step.alias);
+        columns.iter().any(|column| column.starts_with(&prefix))
+    };
+    // All that a step waits for, also through a model, whose outputs are not compared.
+    let stands_on_one = move |step: &Step| {
+        let mut open: Vec<usize> = step.waits_for().collect();
+        while let Some(source) = open.pop() {
+            let before = &plan.steps[source - 1];
+            if differs(before) {
+                return true;
+            }
+            open.extend(before.waits_for());
+        }
+        false
+    };
+    let transforms = plan
+        .transforms()
+        .filter(move |(step, _)| differs(step) && !stands_on_one(step));
+    transforms.map(|(_, transform)| transform)
 }
 
 fn keep(dir: &Path, path: &Path, differences: &[Difference]) -> std::io::Result<()> {

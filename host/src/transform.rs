@@ -135,14 +135,38 @@ impl Transform {
         if self.0.only_fresh.load(Ordering::Relaxed) {
             return self.call_fresh(rows);
         }
-        self.within_ranges(rows, |rows| self.split(rows, |rows| self.ask_warm(rows)))
+        self.within_ranges(rows, |rows| {
+            self.split(rows, |rows| {
+                let (outcome, used) = self.ask_warm(rows);
+                match outcome {
+                    Err(fault) if used => self.ask_again(rows, fault),
+                    outcome => outcome,
+                }
+            })
+        })
     }
 
-    /// From now on every call has an instance of its own: a warm one was seen to answer otherwise.
+    /// As [`Transform::call`], but the word of a used instance counts also where it fails: for admission, which looks for
+    /// what it kept.
+    pub(crate) fn call_warm(&self, rows: &Block) -> Result<Answer> {
+        self.within_ranges(rows, |rows| self.split(rows, |rows| self.ask_warm(rows).0))
+    }
+
+    /// From now on, also after the next start, every call has an instance of its own: a warm one was seen to answer
+    /// otherwise.
     pub fn only_fresh(&self) {
         if !self.0.only_fresh.swap(true, Ordering::Relaxed) {
+            if let Some(cache) = &self.0.engine.cache {
+                cache.note_state(&self.0.name.digest);
+            }
             tracing::error!(transform = %self.0.name, "runs on fresh instances from now on");
         }
+    }
+
+    /// Whether it is so.
+    #[cfg(test)]
+    pub(crate) fn is_only_fresh(&self) -> bool {
+        self.0.only_fresh.load(Ordering::Relaxed)
     }
 
     /// As [`Transform::call`], on an instance made for this call alone, about ten times as dear for one row.
@@ -161,15 +185,35 @@ impl Transform {
         &self.0.engine.limits
     }
 
-    fn ask_warm(&self, rows: &Block) -> Result<Answer> {
-        let mut instance = match self.0.warm.take() {
-            Some(instance) => instance,
-            None => self.instance()?,
+    /// Asks this thread's warm instance, or a new one where it has none; and whether it had been used before.
+    fn ask_warm(&self, rows: &Block) -> (Result<Answer>, bool) {
+        let (mut instance, used) = match self.0.warm.take() {
+            Some(instance) => (instance, true),
+            None => match self.instance() {
+                Ok(instance) => (instance, false),
+                Err(error) => return (Err(error), false),
+            },
         };
         // On a fault the instance goes: it stopped in the middle of something.
-        let answer = self.ask(&mut instance, rows)?;
-        if instance.is_good(&self.0.engine.limits) {
+        let answer = self.ask(&mut instance, rows);
+        if answer.is_ok() && instance.is_good(&self.0.engine.limits) {
             self.0.warm.put(instance);
+        }
+        (answer, used)
+    }
+
+    /// Asks a new instance what a used one failed on: what that had been through may be why, and whether a row passes
+    /// depends on nothing but the row. A guest that only had less memory left than a new one is honest; one that failed
+    /// for another reason kept something between calls.
+    fn ask_again(&self, rows: &Block, fault: Error) -> Result<Answer> {
+        if rows.rows() > 1 && is_bound(&fault) {
+            // It is tried again in parts anyway.
+            return Err(fault);
+        }
+        let answer = self.ask(&mut self.instance()?, rows)?;
+        if !is_bound(&fault) {
+            tracing::error!(transform = %self.0.name, %fault, "a used instance failed where a new one answers");
+            self.only_fresh();
         }
         Ok(answer)
     }

@@ -98,11 +98,11 @@ fn experiments(transform: &Transform, rows: &Block, row: usize) -> Option<Findin
 
     // A call of this row alone, before and after other calls.
     for _ in 0..WARM_CALLS {
-        let warm = transform.call(&only).ok()?;
+        let warm = transform.call_warm(&only).ok()?;
         if unlike(&warm) {
             return found(["on a fresh instance", "on a warm one"], warm, STATE);
         }
-        transform.call(rows).ok()?;
+        transform.call_warm(rows).ok()?;
     }
     // At the head of a call, with other rows behind it.
     let others: Vec<usize> = (0..rows.rows()).filter(|&other| other != row).collect();

@@ -29,7 +29,7 @@ impl Trial<'_> {
         let mut fuel = 0;
         for call in 1..=most {
             let way = "on a warm instance";
-            let answer = self.passed(way, &self.rows, self.transform.call(&self.rows))?;
+            let answer = self.passed(way, &self.rows, self.transform.call_warm(&self.rows))?;
             fuel += answer.fuel;
             self.compare(way, answer, cause::STATE, report)?;
             report.rows_of_one_instance = call * self.rows.rows();
@@ -54,7 +54,7 @@ impl Trial<'_> {
         let (mut joined, mut fuel) = (Joined::default(), Vec::with_capacity(count));
         for row in 0..count {
             let only = alone(row);
-            let answer = self.passed(way, &only, self.transform.call(&only))?;
+            let answer = self.passed(way, &only, self.transform.call_warm(&only))?;
             fuel.push(answer.fuel);
             joined.push(answer);
         }
@@ -77,7 +77,7 @@ impl Trial<'_> {
                 break;
             }
             let row = (call - count) % rows.len();
-            let answer = self.passed(way, &rows[row], self.transform.call(&rows[row]))?;
+            let answer = self.passed(way, &rows[row], self.transform.call_warm(&rows[row]))?;
             if cause::first_difference(&expected[row], &answer, outputs).is_some() {
                 return Err(self.differs(row, &answer, way, cause::STATE));
             }
@@ -93,7 +93,7 @@ pub(super) fn fuel_of_some(transform: &Transform, rows: &Block) -> Spread {
     let inputs = &transform.description().inputs;
     let (mut all, mut spent) = (Vec::new(), 0);
     for row in 0..rows.rows().min(MEASURED) {
-        let fuel = match transform.call(&rows.slice(inputs, row..row + 1)) {
+        let fuel = match transform.call_warm(&rows.slice(inputs, row..row + 1)) {
             Ok(answer) => answer.fuel,
             Err(Error::Transform {
                 fault: Fault::OutOfFuel { limit, .. },

@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
+/// Behind the digest, the name of a file that says: it kept something between calls.
+const STATE: &str = ".keeps-state";
 
 pub(super) struct Cache {
     folder: PathBuf,
@@ -90,6 +92,17 @@ impl Cache {
     pub(super) fn remove(&self, digest: &str) {
         // Where it is not there, or stays, it costs some room.
         let _ = fs::remove_file(self.folder.join(self.name(digest)));
+    }
+
+    /// Remembers that instances of the component of that digest kept something between calls.
+    pub(super) fn note_state(&self, digest: &str) {
+        // Where it cannot be written, the next start has to find out again.
+        let _ = fs::write(self.folder.join(format!("{digest}{STATE}")), "");
+    }
+
+    /// Whether that was noted, before this start or since.
+    pub(super) fn has_state(&self, digest: &str) -> bool {
+        self.folder.join(format!("{digest}{STATE}")).exists()
     }
 
     fn name(&self, digest: &str) -> String {

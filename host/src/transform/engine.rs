@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) wasm: wasmtime::Engine,
     pub(super) limits: Limits,
     pub(super) pool: Pool,
-    cache: Option<Cache>,
+    pub(super) cache: Option<Cache>,
 }
 
 impl Engine {
@@ -98,6 +98,8 @@ impl Engine {
         if let (Some(cache), Some(_)) = (&self.0.cache, compile_time) {
             cache.put(&digest, &component);
         }
+        let cache = self.0.cache.as_ref();
+        let only_fresh = cache.is_some_and(|cache| cache.has_state(&digest));
         tracing::debug!(name = description.name, version = %description.version, digest, ?compile_time, "transform loaded");
         let name = TransformName {
             name: description.name.clone(),
@@ -113,7 +115,7 @@ impl Engine {
             pre,
             exports,
             warm: self.0.pool.add(),
-            only_fresh: false.into(),
+            only_fresh: only_fresh.into(),
         })))
     }
 

@@ -74,6 +74,56 @@ fn an_instance_that_has_grown_is_replaced() {
     assert_eq!(warm, ["1", "2", "1", "2", "1"]);
 }
 
+/// Whether a row passes depends on nothing but the row: what a used instance fails on, a new one is asked.
+#[test]
+fn what_a_used_instance_fails_on_is_asked_of_a_new_one() {
+    let once = Guest {
+        items: "(global $calls (mut i32) (i32.const 0))",
+        transform: "(if (global.get $calls) (then unreachable)) (global.set $calls (i32.const 1))",
+        ..Guest::default()
+    };
+    let engine = Engine::new(
+        Limits {
+            instances: 1,
+            ..small()
+        },
+        None,
+    )
+    .unwrap();
+    let transform = engine.load(&once.module()).unwrap();
+    transform.call_warm(&rows(2)).unwrap();
+    transform.call_warm(&rows(2)).unwrap_err();
+    assert!(!transform.is_only_fresh());
+    for _ in 0..4 {
+        assert_eq!(transform.call(&rows(2)).unwrap().rows, rows(2));
+    }
+    assert!(transform.is_only_fresh());
+    assert_eq!(transform.0.warm.len(), 0);
+}
+
+/// Memory that earlier rows have taken up is no reason to fail on a row that passes alone, and no sign of a lie.
+#[test]
+fn an_instance_that_lacks_memory_gives_way_to_a_new_one() {
+    // Three more pages a call, of the sixteen there are.
+    let engine = Engine::new(
+        Limits {
+            warm_memory_bytes: 1 << 20,
+            ..small()
+        },
+        None,
+    )
+    .unwrap();
+    let grows = Guest {
+        transform: "(drop (memory.grow (i32.const 3)))",
+        ..Guest::default()
+    };
+    let transform = engine.load(&grows.module()).unwrap();
+    for _ in 0..20 {
+        assert_eq!(transform.call(&rows(1)).unwrap().rows, rows(1));
+    }
+    assert!(!transform.is_only_fresh());
+}
+
 #[test]
 fn more_transforms_than_instances_take_turns() {
     let engine = Engine::new(

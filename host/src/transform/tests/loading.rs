@@ -87,6 +87,23 @@ fn a_damaged_file_harms_nobody() {
 }
 
 #[test]
+fn ten_thousand_functions_are_no_fault() {
+    let functions: String = (0..10_000)
+        .map(|at| {
+            format!(
+                "(func $f{at} (param i64) (result i64) (i64.add (local.get 0) (i64.const {at})))"
+            )
+        })
+        .collect();
+    let transform = load(Guest {
+        items: functions.leak(),
+        transform: "(drop (call $f9999 (i64.const 1)))",
+        ..Guest::default()
+    });
+    assert_eq!(transform.call(&rows(3)).unwrap().rows, rows(3));
+}
+
+#[test]
 fn a_file_over_the_limit_is_refused_unread() {
     let engine = Engine::new(
         Limits {
