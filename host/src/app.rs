@@ -1,5 +1,7 @@
 //! Everything a request may reach, built once.
 
+mod seal;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +39,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What is in flight.
     pub load: Arc<Load>,
+    /// What is wrong with the store's files, in a sentence.
+    pub trouble: Option<String>,
 }
 
 impl App {
@@ -54,7 +58,7 @@ impl App {
         let dir = &config.data_dir;
         let metrics = Arc::new(Metrics::new()?);
         let history = config.store.history.map(|span| span.0);
-        let db = open_db(dir)?;
+        let (db, trouble) = open_checked(dir)?;
         let access = Access::open(&db, &config)?;
         let store: Arc<dyn OnlineStore> = match config.store.kind {
             StoreKind::Sled => Arc::new(SledStore::with_history(
@@ -115,7 +119,21 @@ impl App {
             jobs,
             shadows,
             metrics,
+            trouble,
         })
+    }
+
+    /// Lets go of everything, and notes what the store's files hold, for the next start to compare. Where somebody still
+    /// has it, as a read that hangs does, there is nothing to note.
+    pub fn close(app: Arc<App>) {
+        let Some(app) = Arc::into_inner(app) else {
+            return;
+        };
+        let dir = app.config.data_dir.clone();
+        drop(app);
+        if let Err(error) = seal::seal(&dir) {
+            tracing::warn!(%error, "what the store's files hold could not be noted");
+        }
     }
 
     /// Of the answers, and of the shadows.
@@ -132,6 +150,15 @@ impl App {
 
 /// The database of a data folder, which is made where it is not there. One process has it at a time.
 pub fn open_db(dir: &Path) -> Result<sled::Db> {
+    open_checked(dir).map(|(db, _)| db)
+}
+
+/// As [`open_db`], with what is wrong with its files if they were noted when they were last closed.
+fn open_checked(dir: &Path) -> Result<(sled::Db, Option<String>)> {
+    let trouble = seal::broken(dir);
+    if let Some(trouble) = &trouble {
+        tracing::error!("{trouble}");
+    }
     std::fs::create_dir_all(dir).map_err(|error| {
         Error::Internal(format!(
             "cannot create the data folder {}: {error}",
@@ -141,19 +168,39 @@ pub fn open_db(dir: &Path) -> Result<sled::Db> {
     // A server that is just stopping lets go of it in a moment.
     let patience = Instant::now() + Duration::from_secs(3);
     loop {
-        match sled::Config::new().path(dir.join("store")).open() {
-            Ok(db) => return Ok(db),
+        // What it finds damaged it says by a panic, at times.
+        let path = dir.join("store");
+        let opened = std::panic::catch_unwind(|| sled::Config::new().path(path).open());
+        let opened = opened.map_err(|_| damaged(dir, "its own words are above"))?;
+        match opened {
+            Ok(db) => return Ok((db, trouble)),
+            Err(error @ (sled::Error::Corruption { .. } | sled::Error::ReportableBug(_))) => {
+                return Err(damaged(dir, error));
+            }
             Err(sled::Error::Io(error))
                 if error.to_string().contains("acquire lock") && Instant::now() < patience =>
             {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err(error) => {
+                let hint = match error.to_string().contains("acquire lock") {
+                    true => "; is another server using it?",
+                    false => "",
+                };
                 return Err(Error::Store(format!(
-                    "{} cannot be opened ({error}); is another server using it?",
+                    "{} cannot be opened ({error}){hint}",
                     dir.display()
                 )));
             }
         }
     }
+}
+
+/// What is there is not thrown away, and not guessed at: somebody has to decide.
+fn damaged(dir: &Path, error: impl std::fmt::Display) -> Error {
+    let store = dir.join("store");
+    Error::Store(format!(
+        "the store in {} is damaged ({error}): put a copy of the folder back, or move it away and register anew",
+        store.display()
+    ))
 }

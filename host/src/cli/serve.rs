@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -31,6 +32,9 @@ pub struct Serve {
     print_config: bool,
 }
 
+/// How long what still runs has to end.
+const LET_GO: Duration = Duration::from_millis(500);
+
 impl Serve {
     pub fn run(self) -> Result<()> {
         let mut config = Config::load(self.config.as_deref())?;
@@ -45,6 +49,7 @@ impl Serve {
         let address = app.config.server.listen;
         app.access.may_listen(&app.config, address)?;
         let runtime = runtime(&app.config)?;
+        let kept = app.clone();
         let outcome = runtime.block_on(async {
             let listener = TcpListener::bind(address)
                 .await
@@ -77,7 +82,10 @@ impl Serve {
             Ok(())
         });
         // A read that hangs keeps its thread for ever, but not the program.
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(LET_GO);
+        if outcome.is_ok() {
+            App::close(kept);
+        }
         outcome
     }
 }

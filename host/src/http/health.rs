@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
-use super::Shared;
+use super::problem::Kind::StoreFailed;
+use super::{Problem, Shared, blocking};
 
 /// Whether the process answers.
 #[utoipa::path(
@@ -21,21 +22,28 @@ pub async fn healthz() -> &'static str {
 /// Whether services can be asked.
 ///
 /// The registry is open and the services that a name or an alias means are planned: the server listens only then. What
-/// is registered and cannot be used is named, a line each; the others are answered all the same.
+/// is registered and cannot be used is named, a line each; the others are answered all the same. A store that cannot be
+/// written stays so until a restart, and makes the server unready.
 #[utoipa::path(
     get,
     path = "/readyz",
     operation_id = "readyz",
     tag = "health",
     responses((status = 200, description = "`ready: 3 services`, and a line for each trouble.", body = String, content_type = "text/plain")),
+    extensions(("x-problems" = json!([StoreFailed]))),
 )]
-pub async fn readyz(State(shared): State<Shared>) -> String {
+pub async fn readyz(State(shared): State<Shared>) -> Result<String, Problem> {
+    let app = shared.app.clone();
+    // What sled could not write once it does not try again: after a full disk only a new start helps, and somebody has to
+    // be told. Where there is nothing to write this costs nothing.
+    blocking(move || app.store.flush()).await?;
     let catalog = shared.app.registry.catalog();
     let mut text = format!("ready: {} services\n", catalog.services.len());
-    for trouble in catalog.troubles() {
+    let troubles = catalog.troubles().into_iter();
+    for trouble in shared.app.trouble.iter().cloned().chain(troubles) {
         text.push_str(&format!("trouble: {trouble}\n"));
     }
-    text
+    Ok(text)
 }
 
 /// Metrics for Prometheus.
