@@ -122,7 +122,7 @@ fn body(id: &str) -> String {
     json!({ "inputs": { "id": id } }).to_string()
 }
 
-fn until(mut done: impl FnMut() -> bool) {
+pub fn until(mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "it did not come to pass");
@@ -131,16 +131,16 @@ fn until(mut done: impl FnMut() -> bool) {
 }
 
 /// A connection of one's own.
-struct Raw(TcpStream);
+pub struct Raw(pub TcpStream);
 
-struct RawAnswer {
-    status: u16,
-    head: String,
-    json: Value,
+pub struct RawAnswer {
+    pub status: u16,
+    pub head: String,
+    pub json: Value,
 }
 
 impl Raw {
-    fn connect(server: &Server) -> Raw {
+    pub fn connect(server: &Server) -> Raw {
         let address = server.url().strip_prefix("http://").expect("a URL");
         let stream = TcpStream::connect(address).expect("a connection");
         stream
@@ -149,7 +149,7 @@ impl Raw {
         Raw(stream)
     }
 
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).expect("it is taken");
     }
 
@@ -166,7 +166,7 @@ impl Raw {
         self.answer()
     }
 
-    fn answer(&mut self) -> RawAnswer {
+    pub fn answer(&mut self) -> RawAnswer {
         let mut bytes = Vec::new();
         let head = loop {
             let mut byte = [0];
@@ -190,7 +190,7 @@ impl Raw {
     }
 
     /// Whether the server has closed the connection, or does so.
-    fn closed(&mut self) -> bool {
+    pub fn closed(&mut self) -> bool {
         let mut rest = [0; 64];
         match self.0.read(&mut rest) {
             Ok(read) => read == 0,

@@ -351,7 +351,7 @@ async fn written(line: Written) -> Result<u64, String> {
 }
 
 /// Reads what is still coming and throws it away. A connection closed before would be reset, and the answer lost.
-async fn drain(mut body: Body, limit: usize) {
+pub(super) async fn drain(mut body: Body, limit: usize) {
     let all = async {
         let mut left = limit;
         while let Some(Ok(frame)) =

@@ -79,6 +79,16 @@ fn too_large(limit: usize) -> Problem {
     .into()
 }
 
+/// The encoding of a body that is not sent as it is: none is read here, for a few bytes of it may stand for many.
+pub fn encoding(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(header::CONTENT_ENCODING).iter();
+    let named = all.find(|value| {
+        let value = value.as_bytes().trim_ascii();
+        !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
+    });
+    named.map(|value| value.to_str().unwrap_or("?"))
+}
+
 /// The content type without its parameters; empty if there is none.
 pub fn content_type(headers: &HeaderMap) -> &str {
     let value = headers

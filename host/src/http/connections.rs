@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,9 +15,10 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,8 +30,9 @@ use tokio::time::{Sleep, sleep, timeout};
 use tower_service::Service;
 
 use super::listen::Peer;
-use super::{body, overload};
+use super::{Problem, access, body, overload};
 use crate::app::App;
+use crate::error::Error;
 use crate::load::Overload;
 
 /// What is read of a connection at once, at most: with so many connections it bounds the memory they take.
@@ -157,7 +160,19 @@ async fn answer(
         let body = request.into_body();
         return Ok(overload::answer(&app.load, why, body, server.body_limit));
     }
-    router.call(request).await
+    if let Some(encoding) = body::encoding(request.headers()) {
+        let refused = Problem::unsupported_encoding(encoding);
+        access::drain(request.into_body(), server.upload_limit).await;
+        return Ok(refused.into_response());
+    }
+    // A panic of ours is this request's failure, and not the connection's.
+    match AssertUnwindSafe(router.call(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            let error = Error::Internal("the server panicked; its log says where".to_owned());
+            Ok(Problem::from(error).into_response())
+        }
+    }
 }
 
 /// What is answered however many connections there are.

@@ -76,6 +76,11 @@ impl Problem {
         Problem::new(Kind::UnsupportedMediaType, detail)
     }
 
+    pub fn unsupported_encoding(found: &str) -> Problem {
+        let detail = format!("content-encoding {found} is not read here; send the body as it is");
+        Problem::new(Kind::UnsupportedMediaType, detail)
+    }
+
     /// Who asks could not be told. The answer says how to: `WWW-Authenticate`.
     pub fn unauthenticated(detail: impl ToString) -> Problem {
         Problem::new(Kind::Unauthenticated, detail)

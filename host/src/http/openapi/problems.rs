@@ -92,7 +92,12 @@ fn listed(operation: &mut Operation) -> impl Iterator<Item = Kind> + use<> {
 fn of_its_form(path: &str, operation: &Operation) -> Vec<Kind> {
     let mut kinds = Vec::new();
     if operation.request_body.is_some() {
-        kinds.extend([Kind::InvalidRequest, Kind::TooLarge, Kind::SlowBody]);
+        kinds.extend([
+            Kind::InvalidRequest,
+            Kind::TooLarge,
+            Kind::SlowBody,
+            Kind::UnsupportedMediaType,
+        ]);
     }
     if !ALWAYS_ANSWERED.contains(&path) {
         kinds.push(Kind::Overloaded);

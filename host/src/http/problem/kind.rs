@@ -87,7 +87,7 @@ kinds! {
     TooLarge: 413, "too-large", "Over a limit", [LIMIT],
         "The body, or the number of rows in it, is over a limit of the server's configuration.";
     UnsupportedMediaType: 415, "unsupported-media-type", "Unsupported media type", [],
-        "The body's content type is not read here.";
+        "The body's content type, or its encoding, is not read here.";
     Refused: 422, "refused", "Not admitted", [REPORT],
         "An artifact or a definition is not admitted, for the reason that `detail` gives. Nothing of it was kept.";
     RowRefused: 422, "row-refused", "A transform refused the row", [TRANSFORM, ROW, MESSAGE],
