@@ -305,7 +305,7 @@ fn a_head_that_drips_is_cut() {
     until(|| {
         let sent = raw.0.write_all(b"x");
         let mut rest = [0; 64];
-        sent.is_err() || matches!(raw.0.read(&mut rest), Ok(_))
+        sent.is_err() || raw.0.read(&mut rest).is_ok()
     });
     works(&server);
 }
