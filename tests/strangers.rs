@@ -78,7 +78,6 @@ fn content_types_that_nobody_reads_are_refused() {
         ("/v1/models", "application/zip"),
         ("/v1/services/next/label-rows", "text/csv"),
     ] {
-        // A connection each: who is answered before the body is read may not use it again.
         let header = format!("content-type: {kind}");
         let answer = server.raw(&format!("POST {path}"), &[&header], "<a/>");
         assert!(
@@ -89,6 +88,21 @@ fn content_types_that_nobody_reads_are_refused() {
         assert!(answer.text.contains("problem"), "{}", answer.text);
     }
     works(&server);
+}
+
+/// Answered before its body has come, a client sends it all the same: what comes behind it is another request.
+#[test]
+fn a_body_that_nobody_wants_costs_no_connection() {
+    let server = server(|_| {});
+    let mut raw = Raw::connect(&server);
+    for _ in 0..3 {
+        raw.send("POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n");
+        let answer = raw.answer();
+        assert_eq!(answer.status, 404, "{}", answer.head);
+        raw.send("{}");
+    }
+    raw.send("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert_eq!(raw.answer().status, 200);
 }
 
 /// Names that climb out, or are none, in every place of every route that takes one.

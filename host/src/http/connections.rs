@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -25,6 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep, timeout};
 use tower_service::Service;
@@ -40,6 +41,9 @@ const BUFFER: usize = 64 << 10;
 
 /// How long a connection over the limit has for its one request.
 const BRIEF: Duration = Duration::from_secs(5);
+
+/// Bytes of a body nobody wants that are read all the same.
+const UNREAD: u64 = 64 << 10;
 
 /// Between two connections over the limit.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -181,7 +185,8 @@ pub(super) const ALWAYS_ANSWERED: [&str; 3] = ["/healthz", "/readyz", "/metrics"
 /// A body that is given up where its sender is too slow: it may keep us waiting so long in all, and a little longer for
 /// every piece that it does send. Lines that are sent as they come up may pause as often as they like.
 struct Paced {
-    body: Incoming,
+    /// Until it is dropped.
+    body: Option<Incoming>,
     limit: Duration,
     /// What is left of it.
     patience: Duration,
@@ -205,7 +210,7 @@ impl Paced {
     fn new(body: Incoming, seconds: u64, pausing: bool) -> Paced {
         let limit = Duration::from_secs(seconds);
         Paced {
-            body,
+            body: Some(body),
             limit,
             patience: limit,
             pausing,
@@ -223,7 +228,10 @@ impl HttpBody for Paced {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let paced = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut paced.body).poll_frame(context) {
+        let Some(body) = &mut paced.body else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             if let Some(Wait::Timed(since, _)) = paced.waiting.take() {
                 let bytes = match &frame {
                     Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
@@ -260,11 +268,30 @@ impl HttpBody for Paced {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// Whoever is answered before the body was read sends it all the same, and the next request behind it: a little of what
+/// nobody wants is read, so that the connection stays.
+impl Drop for Paced {
+    fn drop(&mut self) {
+        let small = |body: &Incoming| body.size_hint().upper().is_some_and(|left| left <= UNREAD);
+        let left = self.body.take();
+        if let Some(mut body) = left.filter(|body| !body.is_end_stream() && small(body))
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(timeout(BRIEF, async move {
+                while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+            }));
+        }
     }
 }
 
