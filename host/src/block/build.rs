@@ -248,7 +248,10 @@ impl RowsBuilder {
         let (text, text_ends) = if in_order {
             let mut end = 0;
             let ends = self.texts.into_iter().map(|text| {
-                end = end.max(text.end);
+                // One that is empty may stand behind texts of columns after its own.
+                if !text.is_empty() {
+                    end = text.end;
+                }
                 end
             });
             (self.arena, ends.collect())
@@ -319,25 +322,10 @@ fn transposed<T: Copy>(values: Vec<T>, rows: usize, columns: usize) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::schema::{DataType, Field};
+    use proptest::prelude::*;
 
-    fn schema(types: &[(&str, &str, bool)]) -> Schema {
-        Schema::new(
-            types
-                .iter()
-                .map(|(name, data_type, nullable)| Field {
-                    name: (*name).to_owned(),
-                    data_type: DataType::parse(data_type).unwrap(),
-                    nullable: *nullable,
-                    doc: String::new(),
-                    minimum: None,
-                    maximum: None,
-                    default: None,
-                })
-                .collect(),
-        )
-    }
+    use super::*;
+    use crate::block::samples::schema;
 
     #[test]
     fn rows_set_in_any_order_become_columns() {
@@ -375,5 +363,52 @@ mod tests {
         assert_eq!(items, ["x", "yy"]);
         assert!(block.items(schema.slot(4), 1).is_empty());
         assert!(!block.is_valid(schema.slot(4), 1));
+    }
+
+    proptest! {
+        /// One row without lists is laid out by a way of its own: whatever the order in which its values come.
+        #[test]
+        fn one_row_is_laid_out_as_it_would_be_beside_others(
+            values in prop::collection::vec(prop::option::of("[a-cé]{0,3}"), 4),
+            order in Just([0, 1, 2, 3]).prop_shuffle(),
+            again in any::<bool>(),
+        ) {
+            let schema = schema(&[
+                ("a", "text", true),
+                ("b", "f64", true),
+                ("c", "text", true),
+                ("d", "text", true),
+            ]);
+            let mut rows = RowsBuilder::new(&schema);
+            let fill = |rows: &mut RowsBuilder| {
+                rows.begin_row();
+                for &at in &order {
+                    let Some(text) = &values[at] else { continue };
+                    match at {
+                        1 => rows.set_float(schema.slot(1), text.len() as f64),
+                        _ => rows.set_text(schema.slot(at), text),
+                    }
+                }
+            };
+            fill(&mut rows);
+            if again {
+                fill(&mut rows);
+                rows.drop_row();
+            }
+            let block = rows.finish();
+            for (at, value) in values.iter().enumerate() {
+                let slot = schema.slot(at);
+                prop_assert_eq!(block.is_valid(slot, 0), value.is_some());
+                let Some(text) = value else { continue };
+                match at {
+                    1 => prop_assert_eq!(block.float(slot, 0), text.len() as f64),
+                    _ => prop_assert_eq!(block.text(slot, 0), text),
+                }
+            }
+            let mut two = RowsBuilder::new(&schema);
+            fill(&mut two);
+            fill(&mut two);
+            prop_assert!(two.finish().slice(&schema, 0..1).same_bits(&block, &schema));
+        }
     }
 }
