@@ -317,14 +317,12 @@ fn sigterm_drains_and_what_was_answered_is_in_the_log() {
             ("request.x", "f64"),
             ("good.y", "f64"),
         ]
-        .map(|(name, data_type)| tidemill::schema::Field {
-            name: name.to_owned(),
-            data_type: tidemill::schema::DataType::parse(data_type).expect("a type"),
-            nullable: true,
-            doc: String::new(),
-            minimum: None,
-            maximum: None,
-            default: None,
+        .map(|(name, data_type)| {
+            tidemill::schema::Field::new(
+                name,
+                tidemill::schema::DataType::parse(data_type).expect("a type"),
+                true,
+            )
         })
         .into(),
     );

@@ -2,6 +2,7 @@
 
 mod seal;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -124,7 +125,7 @@ impl App {
     }
 
     /// Lets go of everything, and notes what the store's files hold, for the next start to compare. Where somebody still
-    /// has it, as a read that hangs does, there is nothing to note.
+    /// has it, or sled is not let go of, as by a read that hangs, there is nothing to note.
     pub fn close(app: Arc<App>) {
         let Some(app) = Arc::into_inner(app) else {
             return;
@@ -155,43 +156,45 @@ pub fn open_db(dir: &Path) -> Result<sled::Db> {
 
 /// As [`open_db`], with what is wrong with its files if they were noted when they were last closed.
 fn open_checked(dir: &Path) -> Result<(sled::Db, Option<String>)> {
-    let trouble = seal::broken(dir);
-    if let Some(trouble) = &trouble {
-        tracing::error!("{trouble}");
-    }
+    let refused = |error: &dyn std::fmt::Display, hint: &str| {
+        Error::Store(format!(
+            "{} cannot be opened ({error}){hint}",
+            dir.display()
+        ))
+    };
     std::fs::create_dir_all(dir).map_err(|error| {
         Error::Internal(format!(
             "cannot create the data folder {}: {error}",
             dir.display()
         ))
     })?;
-    // A server that is just stopping lets go of it in a moment.
     let patience = Instant::now() + Duration::from_secs(3);
     loop {
+        let alone = match seal::alone(dir) {
+            Ok(alone) => Some(alone),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(refused(&error, "; is another server using it?"));
+            }
+            Err(error) => return Err(refused(&error, "")),
+        };
+        let trouble = seal::broken(dir).map_err(|error| refused(&error, ""))?;
+        if let Some(trouble) = &trouble {
+            tracing::error!("{trouble}");
+        }
+        drop(alone);
         // What it finds damaged it says by a panic, at times.
         let path = dir.join("store");
         let opened = std::panic::catch_unwind(|| sled::Config::new().path(path).open());
-        let opened = opened.map_err(|_| damaged(dir, "its own words are above"))?;
-        match opened {
+        match opened.map_err(|_| damaged(dir, "its own words are above"))? {
             Ok(db) => return Ok((db, trouble)),
             Err(error @ (sled::Error::Corruption { .. } | sled::Error::ReportableBug(_))) => {
                 return Err(damaged(dir, error));
             }
+            // Another took the lock in between.
             Err(sled::Error::Io(error))
-                if error.to_string().contains("acquire lock") && Instant::now() < patience =>
-            {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(error) => {
-                let hint = match error.to_string().contains("acquire lock") {
-                    true => "; is another server using it?",
-                    false => "",
-                };
-                return Err(Error::Store(format!(
-                    "{} cannot be opened ({error}){hint}",
-                    dir.display()
-                )));
-            }
+                if error.to_string().contains("acquire lock") && Instant::now() < patience => {}
+            Err(error) => return Err(refused(&error, "")),
         }
     }
 }

@@ -78,13 +78,13 @@ impl Serve {
                 tracing::info!("stopping: requests in flight finish, new connections are refused");
             })
             .await?;
-            tracing::info!("stopped");
             Ok(())
         });
         // A read that hangs keeps its thread for ever, but not the program.
         runtime.shutdown_timeout(LET_GO);
         if outcome.is_ok() {
             App::close(kept);
+            tracing::info!("stopped");
         }
         outcome
     }
