@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::columns::{arrow_schema, event_time_column, status_column, to_batch};
+pub use self::columns::{OF_ANSWERS, arrow_schema, event_time_column, status_column, to_batch};
 pub use self::memory::MemoryLog;
 pub use self::parquet::{ParquetLog, Saw, Settings};
 pub use self::read::{LogFile, file, files};

@@ -27,20 +27,6 @@ use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::score::{Arrived, score};
 use crate::service::{Service, Wanted};
 
-/// What of a record makes no sense of a row that nobody asked for.
-const OF_ANSWERS: [&str; 10] = [
-    "request_id",
-    "time",
-    "row",
-    "service",
-    "service_version",
-    "model",
-    "transforms",
-    "role",
-    "micros",
-    "vector",
-];
-
 /// Computes rows of training sets of one service version.
 pub struct Builder {
     service: Arc<Service>,
@@ -61,7 +47,7 @@ impl Builder {
             .filter(|&at| {
                 let name = whole.field(at).name().as_str();
                 // The score is the model's word, not the training set's.
-                !OF_ANSWERS.contains(&name) && name != "score"
+                !log::OF_ANSWERS.contains(&name) && name != "score"
             })
             .collect();
         let schema = whole
@@ -115,15 +101,7 @@ impl Builder {
 /// The request fields of a service and, where `arrival` is its name in the file, the column that says when each row was
 /// asked.
 pub fn spine_schema(request: &Schema, arrival: Option<&str>) -> Schema {
-    let arrival = arrival.map(|name| Field {
-        name: name.to_owned(),
-        data_type: DataType::One(Scalar::Timestamp),
-        nullable: false,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    });
+    let arrival = arrival.map(|name| Field::new(name, DataType::One(Scalar::Timestamp), false));
     Schema::new(request.fields().iter().cloned().chain(arrival).collect())
 }
 

@@ -118,7 +118,8 @@ impl Drift {
         let day = self.since.map(|at| at.strftime("%Y-%m-%d").to_string());
         let mut files = log::files(dir, &name, day.as_deref())?;
         files.retain(|file| version.is_none_or(|version| file.shape.service_version == version));
-        let Some(last) = files.last().map(|file| file.shape.clone()) else {
+        let newest = files.iter().max_by_key(|file| file.shape.service_version);
+        let Some(last) = newest.map(|file| file.shape.clone()) else {
             bail!(
                 "{} has no file of service {name}{}; a server closes its files every log.file_seconds and when it stops",
                 dir.display(),

@@ -6,9 +6,7 @@ use serde::Serialize;
 
 use super::SAMPLE_ROWS;
 use super::batch::Cell;
-
-/// The least share that a bin counts with: the logarithm of none is nothing.
-const LEAST: f64 = 1e-4;
+use crate::drift;
 
 /// How many texts have a bin of their own.
 const TEXTS: usize = 20;
@@ -140,11 +138,8 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     })
 }
 
-/// The population stability index, Σ (q − p) ln(q/p) over the bins; none where a side has no row.
+/// The population stability index; none where a side has no row.
 pub fn psi(from: &Sample, to: &Sample) -> Option<f64> {
-    if from.0.is_empty() || to.0.is_empty() {
-        return None;
-    }
     let sorted = from.sorted();
     let mut edges: Vec<f64> = (1..10)
         .filter_map(|tenth| quantile(&sorted, f64::from(tenth) / 10.0))
@@ -164,18 +159,12 @@ pub fn psi(from: &Sample, to: &Sample) -> Option<f64> {
         }
     };
     let bins = 2 * edges.len() + 3 + TEXTS;
-    let shares = |sample: &Sample| {
+    let counts = |sample: &Sample| {
         let mut counts = vec![0; bins];
         sample.0.iter().for_each(|kept| counts[bin(kept)] += 1);
-        let count = sample.0.len() as f64;
         counts
-            .into_iter()
-            .map(move |many| f64::max(f64::from(many) / count, LEAST))
     };
-    let terms = shares(from)
-        .zip(shares(to))
-        .map(|(p, q)| (q - p) * (q / p).ln());
-    Some(terms.sum())
+    drift::psi(&counts(from), &counts(to))
 }
 
 /// The most frequent texts of a sample, each with its rank.

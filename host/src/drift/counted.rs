@@ -4,22 +4,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 
 use super::Reference;
+use crate::log::OF_ANSWERS;
 use crate::statistics::{Column, Limits};
-
-/// Columns of the log that are no inputs, features or scores. An error's words are counted as its outcome.
-const NOT_COMPARED: [&str; 11] = [
-    "request_id",
-    "time",
-    "row",
-    "service",
-    "service_version",
-    "model",
-    "transforms",
-    "role",
-    "micros",
-    "vector",
-    "error",
-];
 
 /// Rows of the feature log, counted column by column, in the bins of a training set where there is one.
 #[derive(Clone)]
@@ -41,7 +27,9 @@ impl Counted {
     /// Nothing yet, of files with these columns.
     pub fn new(schema: &Schema, reference: Option<&Reference>, limits: Limits) -> Counted {
         let fields = schema.fields().iter().enumerate();
-        let compared = fields.filter(|(_, field)| !NOT_COMPARED.contains(&field.name().as_str()));
+        // An error's words are counted as its outcome.
+        let left_out = |name: &str| OF_ANSWERS.contains(&name) || name == "error";
+        let compared = fields.filter(|(_, field)| !left_out(field.name()));
         let columns = compared.map(|(at, field)| CountedColumn {
             at,
             column: Column::new(field.name(), field.data_type(), limits),

@@ -32,7 +32,8 @@ pub struct Settings {
     /// How far back is looked, such as "24h"; the oldest eighth is forgotten at a time. A restart begins anew:
     /// `tidemill drift --log` looks further back.
     pub window: Span,
-    /// Rows that are counted in a second; of more, every so many-th. A row takes some microseconds of the log's thread.
+    /// Rows that are counted in a second, of all services together: of a batch that is larger every so many-th, and what comes
+    /// after it in that second is not counted. A row takes some microseconds of the log's thread.
     pub rows_per_second: u32,
     /// Service versions that are watched at once, some MB each; for another one the one that was asked longest ago is
     /// forgotten.
@@ -191,8 +192,8 @@ impl Watch {
     /// Brings the metrics up to now.
     pub fn publish(&self) {
         let gauges = [&self.psi, &self.missing_share, &self.mean];
-        gauges.iter().for_each(|gauges| gauges.reset());
         let mut state = self.state.lock();
+        gauges.iter().for_each(|gauges| gauges.reset());
         let now = Instant::now();
         for ((service, version), watched) in &mut state.watched {
             watched.forget(self.settings.window.0, now);

@@ -15,6 +15,20 @@ use super::{Group, Record, Shape};
 use crate::block::{Rows, Source};
 use crate::offline::arrow::{arrow_field, timestamp_type};
 
+/// Columns that make no sense of a row that nobody asked for: no inputs, features or scores.
+pub const OF_ANSWERS: [&str; 10] = [
+    "request_id",
+    "time",
+    "row",
+    "service",
+    "service_version",
+    "model",
+    "transforms",
+    "role",
+    "micros",
+    "vector",
+];
+
 /// The columns of a shape's files.
 pub fn arrow_schema(shape: &Shape) -> SchemaRef {
     let list = |item| DataType::List(Arc::new(Field::new("item", item, false)));

@@ -126,7 +126,11 @@ pub fn moments(count: u64, sum: &Sum, squares: &Sum) -> (f64, Option<f64>) {
     let (all, all_low) = squares.value();
     let (spread, lost) = two_sum(all, -ratio);
     let spread = spread + (lost + (all_low - ratio_low));
-    let deviation = (spread.max(0.0) / (n - 1.0)).sqrt();
+    let deviation = match spread.is_nan() {
+        // The squares are beyond all doubles.
+        true => f64::NAN,
+        false => (spread.max(0.0) / (n - 1.0)).sqrt(),
+    };
     (mean, deviation.is_finite().then_some(deviation))
 }
 

@@ -1,6 +1,8 @@
 //! What is kept and shown of a column.
 
 use jiff::Timestamp;
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -149,6 +151,16 @@ impl Statistics {
         }
         if self.booleans.is_some_and(|booleans| booleans.trues > there) {
             return more("true values");
+        }
+        if let Some(texts) = &self.texts {
+            let mut seen = BTreeSet::new();
+            let twice = texts.values.iter().find(|value| !seen.insert(&value.value));
+            if let Some(twice) = twice {
+                return Err(format!(
+                    "{column} counts the text \"{}\" twice",
+                    twice.value
+                ));
+            }
         }
         if let Some(texts) = &self.texts
             && sum(&mut (texts.values.iter().map(|value| value.count)).chain([texts.other]))

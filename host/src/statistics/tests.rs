@@ -167,6 +167,13 @@ fn deviations_survive_large_numbers() {
         (numbers.standard_deviation, numbers.mean),
         (None, Some(5e199))
     );
+    // Here only the sum of the squares is none.
+    let wide = column(&[Some(1.3e154), Some(-1.3e154)], Limits::WHOLE).statistics();
+    let numbers = wide.numbers.unwrap();
+    assert_eq!(
+        (numbers.standard_deviation, numbers.mean),
+        (None, Some(0.0))
+    );
     let beyond = column(&[Some(f64::MAX), Some(f64::MAX)], Limits::WHOLE).statistics();
     assert_eq!(beyond.numbers.unwrap().mean, None);
 }
