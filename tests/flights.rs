@@ -13,15 +13,7 @@ use super::support::{Server, file, flight, flights, text};
 
 pub fn field(name: &str, data_type: &str) -> Field {
     let data_type = DataType::parse(data_type).expect("a type");
-    Field {
-        name: name.to_owned(),
-        data_type,
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, data_type, true)
 }
 
 /// The rows of a file, as JSON.

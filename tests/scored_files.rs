@@ -16,15 +16,7 @@ use super::command_line::tidemill;
 use super::support::{Server, cards, file, flights, guests, text};
 
 fn field(name: &str, data_type: &str) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type: DataType::parse(data_type).expect("a type"),
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, DataType::parse(data_type).expect("a type"), true)
 }
 
 /// The rows of a file, as JSON.

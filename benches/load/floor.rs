@@ -1,24 +1,18 @@
 //! What an answer costs beside what HTTP costs: the flights of the demo, asked of the server and of a server that reads
 //! the same bodies and answers with a constant of the same length, in turns.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::client::{self, Pace, Plan, Target};
-use crate::server::{Server, demo};
+use crate::server::{Served, Server};
 use crate::tally::Report;
 use crate::{flights, measure};
 
 #[derive(Args)]
 pub struct Floor {
-    /// The program that serves.
-    #[arg(long, default_value = "target/release/tidemill")]
-    program: PathBuf,
-    /// A data folder with the demo in it; without it the demo is run first.
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    served: Served,
     /// Seconds of each round.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -31,9 +25,6 @@ pub struct Floor {
     /// Services of the data folder, each of which is asked the same.
     #[arg(long, value_delimiter = ',', default_value = "flight-delay")]
     services: Vec<String>,
-    /// Lines of a configuration file for the server, such as "[log]\nenabled = false".
-    #[arg(long, default_value = "")]
-    config: String,
 }
 
 /// A server's figures in one round.
@@ -46,15 +37,8 @@ struct Figures {
 
 impl Floor {
     pub fn run(self) -> Result<()> {
-        let temporary = tempfile::tempdir()?;
-        let data = match &self.data_dir {
-            Some(dir) => dir.clone(),
-            None => demo(&self.program, temporary.path())?,
-        };
-        let config = temporary.path().join("load.toml");
-        std::fs::write(&config, &self.config)?;
         let bodies = flights::bodies(0)?;
-        let server = Server::start(&self.program, &data, &config)?;
+        let server = self.served.start()?;
         let target = |server: &Server, service: &str| {
             let url = format!("{}/v1/services/{service}/score", server.url);
             Target::new(&url, "POST", &bodies)

@@ -1,6 +1,5 @@
 //! What a server does when it is asked ten times what it can.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -8,17 +7,13 @@ use clap::Args;
 
 use crate::client::{self, Pace, Plan, Target};
 use crate::process::Process;
-use crate::server::{Server, demo};
+use crate::server::Served;
 use crate::{flights, measure};
 
 #[derive(Args)]
 pub struct Overload {
-    /// The program that serves.
-    #[arg(long, default_value = "target/release/tidemill")]
-    program: PathBuf,
-    /// A data folder with the demo in it; without it the demo is run first.
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    served: Served,
     /// Rows a request; 0: one as "inputs".
     #[arg(long, default_value_t = 200)]
     rows: usize,
@@ -34,21 +29,11 @@ pub struct Overload {
     /// Threads that ask.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Lines of a configuration file for the server, such as "[server]\nin_flight = 64".
-    #[arg(long, default_value = "")]
-    config: String,
 }
 
 impl Overload {
     pub fn run(self) -> Result<()> {
-        let temporary = tempfile::tempdir()?;
-        let data = match &self.data_dir {
-            Some(dir) => dir.clone(),
-            None => demo(&self.program, temporary.path())?,
-        };
-        let config = temporary.path().join("load.toml");
-        std::fs::write(&config, &self.config)?;
-        let server = Server::start(&self.program, &data, &config)?;
+        let server = self.served.start()?;
         let process = Process(server.child.id());
         let url = format!("{}/v1/services/flight-delay/score", server.url);
         let target = Target::new(&url, "POST", &flights::bodies(self.rows)?)?;

@@ -9,9 +9,44 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
 use bytes::Bytes;
+use clap::Args;
+use tempfile::TempDir;
+
+/// Which server is asked, and what it has.
+#[derive(Args)]
+pub struct Served {
+    /// The program that serves.
+    #[arg(long, default_value = "target/release/tidemill")]
+    program: PathBuf,
+    /// A data folder with the demo in it; without it the demo is run first.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Lines of a configuration file for the server, such as "[server]\nin_flight = 64" or "[log]\nenabled = false".
+    #[arg(long, default_value = "")]
+    config: String,
+}
+
+impl Served {
+    pub fn start(&self) -> Result<Server> {
+        let temporary = tempfile::tempdir()?;
+        let data = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => demo(&self.program, temporary.path())?,
+        };
+        let config = temporary.path().join("load.toml");
+        std::fs::write(&config, &self.config)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .arg("--config")
+            .arg(config);
+        Server::of(command, Some(temporary))
+    }
+}
 
 /// Runs the demo, and gives the folder it leaves behind.
-pub fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
+fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
     let data = dir.join("data");
     println!("running the demo, so that there is something to ask…");
     let output = Command::new(program)
@@ -29,28 +64,19 @@ pub fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
 pub struct Server {
     pub child: Child,
     pub url: String,
+    /// What it was started with.
+    _files: Option<TempDir>,
 }
 
 impl Server {
-    /// The program's, with its data and the lines of a configuration file.
-    pub fn start(program: &Path, data: &Path, config: &Path) -> Result<Server> {
-        let mut command = Command::new(program);
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .arg("--config")
-            .arg(config);
-        Server::of(command)
-    }
-
     /// A server that reads what it is sent and answers with so many bytes.
     pub fn floor(bytes: usize) -> Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["floor-server", &bytes.to_string()]);
-        Server::of(command)
+        Server::of(command, None)
     }
 
-    fn of(mut command: Command) -> Result<Server> {
+    fn of(mut command: Command, files: Option<TempDir>) -> Result<Server> {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -63,6 +89,7 @@ impl Server {
         Ok(Server {
             url: url.to_owned(),
             child,
+            _files: files,
         })
     }
 }

@@ -33,7 +33,7 @@
 //! | [`skew`] | a sample of answers computed again, fresh and from history | make an answer wait |
 //! | [`statistics`] | what columns hold: one pass, bounded, the same in whatever order | know where rows come from |
 //! | [`drift`] | answers against the training set of their model, as the log is written | make an answer wait |
-//! | [`block`], [`schema`], [`error`] | the words all rooms share | know any room |
+//! | [`block`], [`schema`], [`error`], [`digest`] | the words all rooms share | know any room |
 
 pub mod access;
 pub mod admission;
@@ -44,6 +44,7 @@ pub mod canary;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod digest;
 pub mod drift;
 pub mod error;
 pub mod http;

@@ -57,6 +57,19 @@ pub enum Kind {
     Text,
 }
 
+impl Kind {
+    /// The type of a column of such values: numbers are f64 whatever the model has, and what was an f32 is that number
+    /// exactly.
+    pub fn scalar(self) -> Scalar {
+        match self {
+            Kind::F32 | Kind::F64 => Scalar::Float,
+            Kind::I64 => Scalar::Integer,
+            Kind::Bool => Scalar::Boolean,
+            Kind::Text => Scalar::Text,
+        }
+    }
+}
+
 /// A registered model, ready to score.
 pub struct LoadedModel {
     pub name: String,

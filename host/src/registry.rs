@@ -25,7 +25,7 @@ mod versions;
 mod views;
 
 pub use aliases::{AliasChange, AliasSettings, Mover, STABLE};
-pub use artifacts::{Artifacts, digest};
+pub use artifacts::Artifacts;
 pub use catalog::{Catalog, Numbered};
 pub use delete::Tombstone;
 pub use entry::{

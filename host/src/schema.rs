@@ -176,6 +176,19 @@ impl<'de> Deserialize<'de> for DataType {
 }
 
 impl Field {
+    /// Any value of its type, and null where it is `nullable`.
+    pub fn new(name: impl Into<String>, data_type: DataType, nullable: bool) -> Field {
+        Field {
+            name: name.into(),
+            data_type,
+            nullable,
+            doc: String::new(),
+            minimum: None,
+            maximum: None,
+            default: None,
+        }
+    }
+
     /// Whether it promises a range.
     pub fn is_ranged(&self) -> bool {
         self.minimum.is_some() || self.maximum.is_some()
@@ -214,6 +227,17 @@ impl utoipa::PartialSchema for DataType {
 impl utoipa::ToSchema for DataType {}
 
 impl Schema {
+    /// The same fields, each of which may be null and anything of its type.
+    pub fn opened(&self) -> Schema {
+        let fields = self.fields().iter().map(|field| Field {
+            nullable: true,
+            minimum: None,
+            maximum: None,
+            ..field.clone()
+        });
+        Schema::new(fields.collect())
+    }
+
     pub fn new(fields: Vec<Field>) -> Schema {
         let mut layout = Layout::default();
         let slots = fields.iter().map(|field| layout.place(field)).collect();

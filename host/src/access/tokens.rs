@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{Principal, Role};
+use crate::digest::{digest, hex};
 use crate::error::{Error, Result};
 
 /// How a token begins, so that scanners for secrets find it and people know it.
@@ -142,7 +143,7 @@ impl Tokens {
         let token = Token {
             name: name.to_owned(),
             role,
-            digest: crate::registry::digest(secret.as_bytes()),
+            digest: digest(secret.as_bytes()),
             created_at,
             created_by: created_by.to_owned(),
             expires_at,
@@ -264,8 +265,7 @@ fn random() -> Result<String> {
             "the operating system gives no random bits: {error}"
         ))
     })?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{PREFIX}{hex}"))
+    Ok(format!("{PREFIX}{}", hex(&bytes)))
 }
 
 fn failed(error: sled::Error) -> Error {

@@ -40,7 +40,7 @@ impl Plan {
                 alias: named.alias.clone(),
                 transform: named.transform.clone(),
                 inputs: inputs?,
-                columns: opened(&named.transform.description().outputs),
+                columns: named.transform.description().outputs.opened(),
             });
         }
         let order = order(&steps)?;
@@ -329,25 +329,6 @@ fn order(steps: &[Step]) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-/// The fields, each of which may be null and anything.
-fn opened(schema: &Schema) -> Schema {
-    let fields = schema.fields().iter().map(|field| Field {
-        nullable: true,
-        minimum: None,
-        maximum: None,
-        ..field.clone()
-    });
-    Schema::new(fields.collect())
-}
-
 fn field(name: &str, data_type: DataType) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type,
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, data_type, true)
 }

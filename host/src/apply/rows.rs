@@ -241,15 +241,7 @@ fn all_valid(column: &Column<'_>) -> bool {
 
 /// The messages as a column.
 fn words(failures: &[Failure], first: u64, total: usize) -> (Block, Slot) {
-    let schema = Schema::new(vec![Field {
-        name: String::new(),
-        data_type: DataType::One(Scalar::Text),
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }]);
+    let schema = Schema::new(vec![Field::new("", DataType::One(Scalar::Text), true)]);
     let slot = schema.slot(0);
     if failures.is_empty() {
         return (Block::nulls(&schema, total), slot);

@@ -8,14 +8,8 @@ use crate::schema::{DataType, Field, Pool, Scalar, Schema};
 
 /// Columns of a name, a type as in a service file, and whether they may be null.
 pub(crate) fn schema(columns: &[(&str, &str, bool)]) -> Schema {
-    let field = |(name, data_type, nullable): &(&str, &str, bool)| Field {
-        name: (*name).to_owned(),
-        data_type: DataType::parse(data_type).unwrap(),
-        nullable: *nullable,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
+    let field = |(name, data_type, nullable): &(&str, &str, bool)| {
+        Field::new(*name, DataType::parse(data_type).unwrap(), *nullable)
     };
     Schema::new(columns.iter().map(field).collect())
 }

@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
-use super::Problem;
 use super::listen::Peer;
 use super::problem::Told;
+use super::{Problem, body};
 use crate::access::audit::{BEGUN, Entry, Written};
 use crate::access::local::{is_local_host, is_local_origin};
 use crate::access::rules::{CHANGE, Kind, Rule, rule};
@@ -39,7 +37,7 @@ struct Refusal {
 }
 
 /// How long a client that is turned away may go on sending what nobody reads, so that it gets to read why.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Puts the gate around the routes of a server that listens at `listening`.
 pub fn guard(app: Arc<App>, router: Router, listening: SocketAddr) -> Router {
@@ -189,7 +187,12 @@ impl Gate {
             // Where it cannot be written, the answer is the same.
             let _ = written(self.app.access.audit.turned_away(entry)).await;
         }
-        drain(request.into_body(), self.app.config.server.upload_limit).await;
+        body::drain(
+            request.into_body(),
+            self.app.config.server.upload_limit,
+            DRAIN,
+        )
+        .await;
         response
     }
 
@@ -228,7 +231,12 @@ impl Gate {
             match written(audit.begin(begun)).await {
                 Ok(seq) => entry.begun = Some(seq),
                 Err(error) => {
-                    drain(request.into_body(), self.app.config.server.upload_limit).await;
+                    body::drain(
+                        request.into_body(),
+                        self.app.config.server.upload_limit,
+                        DRAIN,
+                    )
+                    .await;
                     return Problem::audit_failed(format!(
                         "nothing was changed, for the audit log cannot be written ({error}); scoring goes on"
                     ))
@@ -350,24 +358,10 @@ async fn written(line: Written) -> Result<u64, String> {
         .unwrap_or_else(|_| Err("its thread is gone".to_owned()))
 }
 
-/// Reads what is still coming and throws it away. A connection closed before would be reset, and the answer lost.
-pub(super) async fn drain(mut body: Body, limit: usize) {
-    let all = async {
-        let mut left = limit;
-        while let Some(Ok(frame)) =
-            std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
-        {
-            match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
-                Some(less) => left = less,
-                None => break,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN, all).await;
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
     use crate::config::Config;
 

@@ -2,10 +2,12 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::Problem;
 use super::connections::Slow;
@@ -55,6 +57,29 @@ pub async fn weighed(mut body: Body, limit: usize, weight: &mut Weight) -> Resul
         1 => pieces.remove(0),
         _ => pieces.concat().into(),
     })
+}
+
+/// Reads what is still coming and throws it away, up to `limit` bytes and for so long. A connection closed before would be
+/// reset, and the answer lost.
+pub async fn drain(mut body: Body, limit: usize, patience: Duration) {
+    let all = async {
+        let mut left = limit;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    let _ = timeout(patience, all).await;
+}
+
+/// Whether lines are sent, a row each.
+pub fn is_ndjson(headers: &HeaderMap) -> bool {
+    matches!(
+        content_type(headers),
+        "application/x-ndjson" | "application/ndjson"
+    )
 }
 
 fn broken(error: axum::Error, limit: usize) -> Problem {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -43,7 +43,7 @@ const BUFFER: usize = 64 << 10;
 const BRIEF: Duration = Duration::from_secs(5);
 
 /// Bytes of a body nobody wants that are read all the same.
-const UNREAD: u64 = 64 << 10;
+const UNREAD: usize = 64 << 10;
 
 /// Between two connections over the limit.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -153,10 +153,7 @@ async fn answer(
     brief: bool,
 ) -> Result<Response, Infallible> {
     let server = &app.config.server;
-    let pausing = matches!(
-        body::content_type(request.headers()),
-        "application/x-ndjson" | "application/ndjson"
-    );
+    let pausing = body::is_ndjson(request.headers());
     request.extensions_mut().insert(ConnectInfo(Peer(peer)));
     let request = request.map(|body| Body::new(Paced::new(body, server.body_seconds, pausing)));
     if brief && !ALWAYS_ANSWERED.contains(&request.uri().path()) {
@@ -166,7 +163,7 @@ async fn answer(
     }
     if let Some(encoding) = body::encoding(request.headers()) {
         let refused = Problem::unsupported_encoding(encoding);
-        access::drain(request.into_body(), server.upload_limit).await;
+        body::drain(request.into_body(), server.upload_limit, access::DRAIN).await;
         return Ok(refused.into_response());
     }
     // A panic of ours is this request's failure, and not the connection's.
@@ -283,14 +280,15 @@ impl HttpBody for Paced {
 /// nobody wants is read, so that the connection stays.
 impl Drop for Paced {
     fn drop(&mut self) {
-        let small = |body: &Incoming| body.size_hint().upper().is_some_and(|left| left <= UNREAD);
+        let small = |body: &Incoming| {
+            let left = body.size_hint().upper();
+            left.is_some_and(|left| left <= UNREAD as u64)
+        };
         let left = self.body.take();
-        if let Some(mut body) = left.filter(|body| !body.is_end_stream() && small(body))
+        if let Some(body) = left.filter(|body| !body.is_end_stream() && small(body))
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(timeout(BRIEF, async move {
-                while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
-            }));
+            runtime.spawn(body::drain(Body::new(body), UNREAD, BRIEF));
         }
     }
 }

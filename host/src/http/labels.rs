@@ -147,7 +147,7 @@ async fn kept(
     });
     let mut putting = Putting::new(declared, by, log);
     match body::content_type(&headers) {
-        "application/x-ndjson" | "application/ndjson" => {
+        _ if body::is_ndjson(&headers) => {
             let mut lines = Lines::new(body, limit, false);
             while let Some(chunk) = lines.next().await? {
                 let app = app.clone();

@@ -1,13 +1,12 @@
 //! What a request is told that cannot be taken now: 503, after how long to come again, and nothing read of it.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use super::body;
 use crate::load::{Load, Overload};
 
 /// Bytes of a body that are looked for nowhere but in what has been read already.
@@ -51,7 +50,7 @@ pub fn answer(load: &Load, why: Overload, body: Body, limit: usize) -> Response 
     };
     // A small one has come with the head, and is gone with it.
     if body.size_hint().exact().is_none_or(|bytes| bytes > SMALL) {
-        tokio::spawn(tokio::time::timeout(DRAIN, drain(body, limit)));
+        tokio::spawn(body::drain(body, limit, DRAIN));
     }
     let mut response = Response::new(Body::from(problem));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -62,16 +61,6 @@ pub fn answer(load: &Load, why: Overload, body: Body, limit: usize) -> Response 
     );
     headers.insert(header::RETRY_AFTER, HeaderValue::from(load.retry_after()));
     response
-}
-
-async fn drain(mut body: Body, limit: usize) {
-    let mut left = limit;
-    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
-            Some(less) => left = less,
-            None => break,
-        }
-    }
 }
 
 #[cfg(test)]

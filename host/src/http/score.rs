@@ -100,7 +100,7 @@ pub async fn features(
 
 async fn respond(shared: Shared, id: String, wanted: Wanted, request: HttpRequest) -> Response {
     let app = &shared.app;
-    let outcome = if stream::is_stream(request.headers()) {
+    let outcome = if body::is_ndjson(request.headers()) {
         stream::stream(&shared, &id, wanted, request).map_err(Refused::from)
     } else {
         match jobs::is_later(request.headers()) {

@@ -20,8 +20,8 @@ use serde::Deserialize;
 
 use self::chunk::Scoring;
 use self::lines::Lines;
+use super::Shared;
 use super::score::answerable;
-use super::{Shared, body};
 use crate::error::{Error, Result};
 use crate::metrics::InFlight;
 use crate::service::Wanted;
@@ -38,14 +38,6 @@ struct Options {
     /// The features in each result, as `"features": true` in a JSON body.
     #[serde(default)]
     features: bool,
-}
-
-/// Whether a request's body is NDJSON.
-pub fn is_stream(headers: &HeaderMap) -> bool {
-    matches!(
-        body::content_type(headers),
-        "application/x-ndjson" | "application/ndjson"
-    )
 }
 
 /// Answers a request whose body is NDJSON.

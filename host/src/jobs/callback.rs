@@ -13,6 +13,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use super::address::{NotPublic, PublicOnly};
 use super::allowed::Allowed;
 use super::{Callback, Delivery, Record, Settings};
+use crate::digest::hex;
 use crate::error::Error;
 
 /// The wait between two tries, at most.
@@ -33,9 +34,7 @@ pub fn signature(secret: &[u8], timestamp: i64, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(format!("{timestamp}.").as_bytes());
     mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("v1={hex}")
+    format!("v1={}", hex(&mac.finalize().into_bytes()))
 }
 
 /// Posts `body` once.

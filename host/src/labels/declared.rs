@@ -204,13 +204,5 @@ fn plain(field: Field) -> Field {
 }
 
 fn own(name: &str, scalar: Scalar) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type: DataType::One(scalar),
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, DataType::One(scalar), true)
 }

@@ -1,31 +1,22 @@
 //! A model's outputs as columns, for the transforms that come after it.
 
-use super::{Kind, Matrix, Tensor, Values};
+use super::{Matrix, Tensor, Values};
 use crate::block::{Block, RowsBuilder};
-use crate::schema::{DataType, Field, Scalar, Schema};
+use crate::schema::{DataType, Field, Schema};
 
 /// One column an output, by its name; one of several values a row is a list. Numbers are f64 whatever the model has: what
 /// was an f32 is that number exactly.
 pub fn columns(outputs: &[Tensor]) -> Schema {
     let field = |output: &Tensor| {
-        let scalar = match output.kind {
-            Kind::F32 | Kind::F64 => Scalar::Float,
-            Kind::I64 => Scalar::Integer,
-            Kind::Bool => Scalar::Boolean,
-            Kind::Text => Scalar::Text,
-        };
-        Field {
-            name: output.name.clone(),
-            data_type: match output.columns {
+        let scalar = output.kind.scalar();
+        Field::new(
+            output.name.clone(),
+            match output.columns {
                 1 => DataType::One(scalar),
                 _ => DataType::Many(scalar),
             },
-            nullable: false,
-            doc: String::new(),
-            minimum: None,
-            maximum: None,
-            default: None,
-        }
+            false,
+        )
     };
     Schema::new(outputs.iter().map(field).collect())
 }

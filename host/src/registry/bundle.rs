@@ -4,7 +4,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::{Registry, ServiceRecord, digest};
+use super::{Registry, ServiceRecord};
+use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::model::{self, Manifest};
@@ -21,14 +22,7 @@ impl Registry {
     /// The bundle of `name`, `name@3` or `name@alias`.
     pub fn bundle(&self, id: &str) -> Result<Vec<u8>> {
         let catalog = self.catalog().clone();
-        let service = catalog.service_by_id(id)?;
-        let record = ServiceRecord {
-            number: service.plan.number,
-            definition: service.plan.definition.clone(),
-            pins: service.pins.clone(),
-            forced: catalog.service_entry(id)?.record.forced.clone(),
-            registered_at: service.registered_at,
-        };
+        let record = catalog.service_entry(id)?.record.clone();
         let mut tar = tar::Builder::new(Vec::new());
         let json = |value: serde_json::Result<Vec<u8>>| value.map_err(failed);
         add(

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Artifacts, Catalog, Forced, digest};
+use super::{Artifacts, Catalog, Forced};
 use crate::admission;
+use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::model::parity::Report;
 use crate::model::{self, Facts, LoadedModel, Manifest};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::entry::digest_of;
-use super::{Catalog, Item, Kind, ModelEntry, ModelRecord, Outcome, Registry, digest};
+use super::{Catalog, Item, Kind, ModelEntry, ModelRecord, Outcome, Registry};
+use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::model::parity::Vectors;
 use crate::model::{self, Manifest};

@@ -168,9 +168,11 @@ impl ViewRows for SledRows {
     fn clear(&self) -> Result<()> {
         let mut count = self.writing.lock();
         // What clears the tree at a stroke leaves it half cleared after a crash, as this does: rows are whole or gone.
-        self.tree.clear().map_err(failed)?;
-        self.tree.flush().map_err(failed)?;
+        let cleared = self.tree.clear().and_then(|()| self.tree.flush());
+        // Also where it failed: what is left is read from the tree.
         self.hot.clear();
+        *count = None;
+        cleared.map_err(failed)?;
         *count = Some(0);
         Ok(())
     }

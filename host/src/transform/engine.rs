@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig,
@@ -18,6 +17,7 @@ use super::limits::Limits;
 use super::pool::Pool;
 use super::sections::{self, Sections};
 use super::{Inner, Transform, effort, nan, source};
+use crate::digest::digest;
 use crate::error::{Error, Fault, Result, TransformName};
 
 /// A 32-bit memory in so much reserved address space, with a guard behind it, needs no bounds check.
@@ -78,7 +78,7 @@ impl Engine {
         let limits = &self.0.limits;
         limits.check_size(bytes)?;
         let bytes = componentize(bytes)?;
-        let digest = hex(&Sha256::digest(&bytes));
+        let digest = digest(&bytes);
         let sections = Sections::of(&bytes).map_err(refused)?;
         let provenance = sections.provenance().map_err(refused)?;
         if let Some(archive) = sections.source() {
@@ -232,14 +232,4 @@ fn config(limits: &Limits) -> Config {
 
 fn unfit(error: wasmtime::Error) -> Error {
     refused(format!("{error:#}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -56,15 +56,7 @@ impl Default for Guest {
 }
 
 pub(crate) fn field(name: &str, data_type: &str, nullable: bool) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type: DataType::parse(data_type).unwrap(),
-        nullable,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, DataType::parse(data_type).unwrap(), nullable)
 }
 
 /// `rows` rows of the default guest's inputs: every third x null, labels of growing length.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Entry, Head, Line};
-use crate::registry::digest;
+use crate::digest::digest;
 
 /// Where the database keeps the end of the log.
 const HEAD: &str = "head";

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use sha2::{Digest as _, Sha256};
 
 use super::cargo::{Artifact, Compiled, Package, Workspace};
 use super::git::Standing;
 use super::{component, provenance, target};
+use crate::digest::digest;
 
 /// What to build.
 pub struct BuildOptions {
@@ -108,10 +108,7 @@ fn write(
     Ok(Built {
         name,
         path,
-        digest: Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        digest: digest(&bytes),
         size: bytes.len() as u64,
     })
 }

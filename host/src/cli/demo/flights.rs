@@ -31,15 +31,11 @@ pub enum Event<'a> {
 pub fn read(dir: &Path) -> Result<Vec<Flight>> {
     let service = std::fs::read_to_string(dir.join("flight-delay.toml"))?;
     let request = Definition::from_toml(&service)?.request;
-    let arr_delay = Field {
-        name: "arr_delay".to_owned(),
-        data_type: DataType::parse("f64").context("f64 is a type")?,
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    };
+    let arr_delay = Field::new(
+        "arr_delay",
+        DataType::parse("f64").context("f64 is a type")?,
+        true,
+    );
     let all = Schema::new(
         request
             .fields()

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::model::{Kind, Tensor};
+use crate::model::Tensor;
 use crate::offline::write;
 use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::service::Definition;
@@ -67,7 +67,7 @@ impl Columns {
                 add_tensor(&tensor, &mut scores, &mut outputs);
             }
             let declared: Option<Schema> = member(service, "output")?;
-            fields = declared.iter().flat_map(opened).collect();
+            fields = declared.map_or_else(Vec::new, |declared| declared.opened().fields().to_vec());
             if definition.on_failure.is_some() {
                 notes.push(one("fallback", Scalar::Text));
             }
@@ -87,7 +87,8 @@ impl Columns {
             true => Some(member(service, "features")?),
             false => None,
         };
-        let features = features.iter().flat_map(opened).collect();
+        let features =
+            features.map_or_else(Vec::new, |features| features.opened().fields().to_vec());
         let parts = [
             inputs.clone(),
             Schema::new(scores),
@@ -142,12 +143,7 @@ fn add_tensor(
     scores: &mut Vec<Field>,
     outputs: &mut Vec<(String, Option<usize>)>,
 ) {
-    let scalar = match tensor.kind {
-        Kind::F32 | Kind::F64 => Scalar::Float,
-        Kind::I64 => Scalar::Integer,
-        Kind::Bool => Scalar::Boolean,
-        Kind::Text => Scalar::Text,
-    };
+    let scalar = tensor.kind.scalar();
     let name = &tensor.name;
     if tensor.columns == 1 {
         scores.push(one(&format!("outputs.{name}"), scalar));
@@ -160,26 +156,8 @@ fn add_tensor(
     }
 }
 
-/// The fields, each of which may be null and anything.
-fn opened(schema: &Schema) -> impl Iterator<Item = Field> {
-    schema.fields().iter().map(|field| Field {
-        nullable: true,
-        minimum: None,
-        maximum: None,
-        ..field.clone()
-    })
-}
-
 fn one(name: &str, scalar: Scalar) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type: DataType::One(scalar),
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, DataType::One(scalar), true)
 }
 
 /// A member of what the server shows.

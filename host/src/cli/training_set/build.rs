@@ -27,7 +27,6 @@ use rows::Rows;
 use spine::Spine;
 
 pub use manifest::FILE;
-pub use rows::sha256;
 
 #[derive(Args)]
 #[command(after_help = "\

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::build::{FILE, sha256};
+use super::build::FILE;
 use crate::cli::client::Client;
 use crate::cli::service::text_of;
+use crate::digest;
 use crate::training_set::Manifest;
 
 /// Registers a set whose manifest is known.
@@ -40,7 +41,8 @@ pub fn from_folder(client: &Client, folder: &Path) -> Result<()> {
     let manifest = read(folder)?;
     for file in &manifest.files {
         let path = folder.join(&file.path);
-        let (found, _) = sha256(&path)?;
+        let (found, _) =
+            digest::of_file(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let said = file.sha256.trim_start_matches("sha256:");
         if found != said {
             bail!(

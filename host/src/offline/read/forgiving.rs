@@ -6,7 +6,7 @@ use super::arrays::Arrays;
 use super::{Extension, columns, csv, ndjson, opened};
 use crate::block::{Block, RowsBuilder};
 use crate::error::{Error, Result};
-use crate::schema::{Field, Schema};
+use crate::schema::Schema;
 
 /// A row that does not fit, and comes as nulls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +35,7 @@ pub struct Forgiving {
 /// Opens a file as [`open`](super::open) does. A value that cannot be read as its field's type makes its row ill; a column
 /// that is missing and may not be null, or that is of another type in all rows, is still an error.
 pub fn forgiving(path: &Path, schema: &Schema) -> Result<Forgiving> {
-    let fields = schema.fields().iter().map(|field| Field {
-        nullable: true,
-        minimum: None,
-        maximum: None,
-        ..field.clone()
-    });
-    let nullable = Schema::new(fields.collect());
+    let nullable = schema.opened();
     let (file, name, extension) = opened(path)?;
     let (there, rows_hint, blocks) = match extension {
         Extension::Parquet => {

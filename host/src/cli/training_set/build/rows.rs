@@ -1,15 +1,15 @@
 //! The file of a training set's rows.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use sha2::{Digest, Sha256};
 
+use crate::digest;
 use crate::offline::arrow::type_name;
 use crate::statistics::{Collector, Limits, Statistics};
 use crate::training_set::{File as Described, FileColumn};
@@ -76,7 +76,7 @@ impl Rows {
         writer.finish()?;
         writer.inner().sync_all()?;
         std::fs::rename(self.in_progress(), &self.path)?;
-        let (sha256, bytes) = sha256(&self.path)?;
+        let (sha256, bytes) = digest::of_file(&self.path)?;
         let name = self.path.file_name().map(|name| name.to_string_lossy());
         Ok(Finished {
             file: Described {
@@ -89,14 +89,4 @@ impl Rows {
             statistics: collector.statistics(),
         })
     }
-}
-
-/// The digest of a file, in hexadecimal, and its length.
-pub fn sha256(path: &Path) -> Result<(String, u64)> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut digest = Sha256::new();
-    let bytes = std::io::copy(&mut file, &mut digest)?;
-    let digest = digest.finalize();
-    let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hex, bytes))
 }

@@ -66,15 +66,7 @@ impl Spine {
 /// A spine's columns, and behind them those that name the answer a row was given in.
 fn with_ids(asked: &Schema) -> Schema {
     let ids = [(REQUEST_ID, Scalar::Text), (ROW, Scalar::Integer)];
-    let ids = ids.map(|(name, scalar)| Field {
-        name: name.to_owned(),
-        data_type: DataType::One(scalar),
-        nullable: true,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    });
+    let ids = ids.map(|(name, scalar)| Field::new(name, DataType::One(scalar), true));
     Schema::new(asked.fields().iter().cloned().chain(ids).collect())
 }
 
