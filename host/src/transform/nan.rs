@@ -12,7 +12,7 @@
 use wasm_encoder::Encode;
 use wasmparser::{
     BinaryReader, BinaryReaderError, CodeSectionReader, CompositeInnerType, FunctionBody,
-    FunctionSectionReader, Operator, TypeSectionReader,
+    FunctionSectionReader, Operator, TypeSectionReader, Validator, WasmFeatures,
 };
 
 /// Goes into the name of what is compiled: another version makes other code of the same component.
@@ -28,11 +28,18 @@ const CODE: u8 = 10;
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
-/// The component with its checks.
+/// The component with its checks. An error is about what is no valid Wasm: locals of a function that it does not declare
+/// would be ours.
 pub(super) fn checked(component: &[u8]) -> Result<Vec<u8>> {
+    // Which of its features are let in is the compiler's to say.
+    Validator::new_with_features(WasmFeatures::all()).validate_all(component)?;
+    rewritten(component)
+}
+
+fn rewritten(component: &[u8]) -> Result<Vec<u8>> {
     sections(component, |id, body| match id {
         CORE_MODULE => module(body).map(Some),
-        COMPONENT => checked(body).map(Some),
+        COMPONENT => rewritten(body).map(Some),
         _ => Ok(None),
     })
 }
@@ -421,6 +428,22 @@ mod tests {
         ] {
             assert_eq!(checked_run(body, ODD, 0), ODD, "{body}");
         }
+    }
+
+    #[test]
+    fn a_local_that_is_not_declared_is_not_ours_to_give() {
+        let difference = "(f64.sub (local.get $a) (local.get $b))";
+        // Six locals are declared, so the seventh would be where a check keeps what it looks at.
+        let body = format!(
+            "(drop (i64.reinterpret_f64 {difference})) (i64.reinterpret_f64 (local.get 6))"
+        );
+        let component = wat::parse_str("(component)").unwrap();
+        let mut with_module = component.clone();
+        with_module.push(CORE_MODULE);
+        wat(&body).as_slice().encode(&mut with_module);
+        let error = checked(&with_module).unwrap_err().to_string();
+        assert!(error.contains("unknown local 6"), "{error}");
+        checked(&component).unwrap();
     }
 
     /// Chains of operators over two floats, each by its place in this list.
