@@ -388,6 +388,16 @@ fn what_a_service_says_of_its_labels_is_checked_when_it_is_registered() {
     assert_eq!(define("key = \"id\"", "").0, 201);
     let (status, detail) = define("minutes = {", "why = \"text\"\nminutes = {");
     assert_eq!(status, 201, "{detail}");
+    // What was reported by the key goes on counting where the newest version leaves the key out.
+    put(&server, json!({ "id": "a", "late": true, "why": "fog" }));
+    let keyless = format!("doc = \"keyless\"\n{}", NOTES.replace("key = \"id\"", ""));
+    server.define("/v1/services", &keyless);
+    let declared = server.get("/v1/services/notes/labels").json;
+    assert_eq!(
+        (&declared["version"], &declared["key"][0]["name"]),
+        (&json!(4), &json!("id"))
+    );
+    assert_eq!(shown(&server, "id=a")["label"]["late"], json!(true));
     let without = "name = \"plain\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good@1\"\n";
     server.define("/v1/services", without);
     let answer = server.post("/v1/services/plain/labels", "{}");
@@ -562,6 +572,16 @@ fn labels_of_a_file_and_of_the_server_stand_beside_the_rows() {
     let (set, _) = build(&server, dir.path(), "stored", &stored);
     assert_eq!(labelled(&set), expected);
     assert_eq!(manifest(&set)["labels"]["from"], json!("stored"));
+
+    // Put again it adds nothing, though it has a row twice, the later report first.
+    let reported = shown(&server, "id=a")["history"].clone();
+    let said = good(
+        tidemill(&["label", "put", "notes", "--file", &labels]).args(["--server", server.url()]),
+    );
+    assert!(said.contains("5 unchanged"), "{said}");
+    assert_eq!(shown(&server, "id=a")["history"], reported);
+    let (set, _) = build(&server, dir.path(), "again", &stored);
+    assert_eq!(labelled(&set), expected);
     let as_of = [&stored[..], &["--labels-as-of", "2026-01-01T12:00:00Z"]].concat();
     let (set, _) = build(&server, dir.path(), "as-of", &as_of);
     assert_eq!(
@@ -592,6 +612,57 @@ fn labels_of_a_file_and_of_the_server_stand_beside_the_rows() {
         assert_eq!(labelled(&set), expected);
         assert!(said.contains("2 rows have a label, 1 have none"), "{said}");
     }
+
+    // Another column that is called row, of numbers or of anything, is no row of a request.
+    for (name, row) in [("numbered", "7"), ("lettered", "A7")] {
+        let text = format!("id,x,at,row\na,5,2026-02-01T00:00:00Z,{row}\n");
+        let spine = write(&format!("{name}.csv"), &text);
+        for source in ["stored", labels.as_str()] {
+            let name = format!("{name}-{}", source == "stored");
+            let args = ["--spine", &spine, "--arrival", "at", "--labels", source];
+            let (set, _) = build(&server, dir.path(), &name, &args);
+            assert_eq!(labelled(&set), expected[..1]);
+        }
+    }
+
+    // What has no time is learnt now, and what is passed over for that is said.
+    let timeless = write(
+        "timeless.csv",
+        "id,time,late\na,,true\nb,2026-01-01T00:00:00Z,true\nc,2026-01-03T00:00:00Z,true\n",
+    );
+    let as_of = ["--labels-as-of", "2026-01-02T00:00:00Z"];
+    let args = [&served[..], &["--labels", &timeless], &as_of].concat();
+    let (set, said) = build(&server, dir.path(), "timeless", &args);
+    assert_eq!(
+        labelled(&set)[..2],
+        [none("a"), one("b", json!(true), Value::Null)]
+    );
+    assert!(
+        said.contains(
+            "3 labels in"
+        ) && said.contains(
+            "timeless.csv, 2 of them learnt after 2026-01-02T00:00:00Z (1 for want of a time: what has none in the column \
+             time is learnt as it is read)"
+        ),
+        "{said}"
+    );
+
+    // Another service that has the same requests computed anew has the labels of the one that answered.
+    let other = NOTES.split_once("[labels]").expect("labels").0;
+    server.define("/v1/services", &other.replace("\"notes\"", "\"other\""));
+    let log = log.display().to_string();
+    let args = [
+        "--recompute",
+        "other@1",
+        "--log",
+        &log,
+        "--labels",
+        "stored",
+    ];
+    let (set, _) = build(&server, dir.path(), "recomputed", &args);
+    assert_eq!(labelled(&set), labelled(&dir.path().join("stored")));
+    assert_eq!(manifest(&set)["service"], json!("other@1"));
+    assert_eq!(manifest(&set)["labels"]["declared_by"], json!("notes@1"));
 
     // What cannot be: each with what to do.
     let refused = |args: &[&str]| {

@@ -16,7 +16,7 @@ mod store;
 mod tests;
 
 pub use book::Book;
-pub use declared::{Declared, LabelsDefinition};
+pub use declared::{Declared, LabelsDefinition, column};
 pub use join::{FOUND, Joined, asked, to_batch};
 pub use known::unknown;
 pub use report::{REQUEST_ID, ROW, Report, Subject, TIME, reports, subject_of, subjects};

@@ -259,18 +259,8 @@ fn blamed<'p>(
         let prefix = format!("{}.", step.alias);
         columns.iter().any(|column| column.starts_with(&prefix))
     };
-    // All that a step waits for, also through a model, whose outputs are not compared.
-    let stands_on_one = move |step: &Step| {
-        let mut open: Vec<usize> = step.waits_for().collect();
-        while let Some(source) = open.pop() {
-            let before = &plan.steps[source - 1];
-            if differs(before) {
-                return true;
-            }
-            open.extend(before.waits_for());
-        }
-        false
-    };
+    // Also through a model, whose outputs are not compared.
+    let stands_on_one = move |step: &Step| plan.before(step).any(differs);
     let transforms = plan
         .transforms()
         .filter(move |(step, _)| differs(step) && !stands_on_one(step));

@@ -13,6 +13,7 @@ mod sled;
 #[cfg(test)]
 mod tests;
 mod threads;
+pub mod timed;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use utoipa::ToSchema;
 
 pub use self::memory::MemoryStore;
 pub use self::sled::SledStore;
+pub(crate) use self::sled::failed;
 pub use self::threads::ThreadedStore;
 use crate::block::Block;
 use crate::error::{Error, Result};

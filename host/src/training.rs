@@ -169,13 +169,14 @@ pub fn to_parquet(batch: &RecordBatch) -> Result<Vec<u8>> {
     writer.into_inner().map_err(failed)
 }
 
-/// Whether a Parquet file has a column of that name.
-pub fn has_column(bytes: Bytes, name: &str) -> Result<bool> {
+/// The columns of a Parquet file.
+pub fn columns(bytes: Bytes) -> Result<Vec<String>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| {
         let message = format!("it is no Parquet file that can be read: {error}");
         Error::invalid("the spine", message)
     })?;
-    Ok(reader.schema().column_with_name(name).is_some())
+    let fields = reader.schema().fields().iter();
+    Ok(fields.map(|field| field.name().clone()).collect())
 }
 
 /// Batches of one schema, one after another.

@@ -125,6 +125,13 @@ impl Used {
     }
 }
 
+impl File {
+    /// The digest alone.
+    pub fn hex(&self) -> &str {
+        hex(&self.sha256)
+    }
+}
+
 impl Manifest {
     pub fn from_json(bytes: &[u8]) -> Result<Manifest> {
         serde_json::from_slice(bytes)

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::{Principal, Role};
 use crate::digest::{digest, hex};
 use crate::error::{Error, Result};
+use crate::store::failed;
 
 /// How a token begins, so that scanners for secrets find it and people know it.
 const PREFIX: &str = "tm_";
@@ -266,10 +267,6 @@ fn random() -> Result<String> {
         ))
     })?;
     Ok(format!("{PREFIX}{}", hex(&bytes)))
-}
-
-fn failed(error: sled::Error) -> Error {
-    Error::Store(error.to_string())
 }
 
 #[cfg(test)]

@@ -74,6 +74,17 @@ pub async fn drain(mut body: Body, limit: usize, patience: Duration) {
     let _ = timeout(patience, all).await;
 }
 
+/// What Parquet files are sent as.
+pub const PARQUET: &str = "application/vnd.apache.parquet";
+
+/// A Parquet file, if the body is at most `limit` bytes and says nothing else of itself.
+pub async fn parquet(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match content_type(headers) {
+        "" | PARQUET | "application/octet-stream" => read(body, limit).await,
+        other => Err(Problem::unsupported_media(other, PARQUET)),
+    }
+}
+
 /// Whether lines are sent, a row each.
 pub fn is_ndjson(headers: &HeaderMap) -> bool {
     matches!(

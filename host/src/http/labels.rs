@@ -28,8 +28,6 @@ use crate::offline;
 use crate::request::parse_timestamp;
 use crate::{labels, training};
 
-const PARQUET: &str = "application/vnd.apache.parquet";
-
 /// What became of labels that were put.
 #[derive(Serialize, ToSchema)]
 pub struct LabelsPut {
@@ -40,11 +38,12 @@ pub struct LabelsPut {
     replaced: u64,
     /// Those of an earlier time than one that is there: in the history alone.
     outdated: u64,
-    /// Those that were there already.
+    /// Those that were there already: the newest of that row and of their own time says the same.
     unchanged: u64,
     /// How many of the answers they name are not in the feature log. Their labels are kept all the same: the log may have
-    /// been moved, or may have lost a record. An answer of the last minute is never among them: it may be on its way. Null
-    /// where no log is written.
+    /// been moved, or may have lost a record. What was answered so lately that its file may still be open (`[log]
+    /// file_seconds`, and a little more) is never among them: it may be on its way. Null where no log is written, or it
+    /// cannot be read.
     #[schema(required)]
     unknown: Option<u64>,
     /// The first few of these answers.
@@ -105,7 +104,8 @@ pub async fn declared(
 ///
 /// A label names its row by `request_id` and `row` of the answer (`row` is 0 where it is left out), or by the fields of the
 /// service's key. It may say with `time` when it was learnt. All reports of a row are kept; the one with the latest time
-/// counts, where it has none the time of its arrival; of equal times the later arrival.
+/// counts, where it has none the time of its arrival; of equal times the later arrival. So the same label again is kept once
+/// where it has a time; without one it is another report each time it is sent, which says the same and counts.
 ///
 /// JSON is one label or an array of them, of which all are kept or none. NDJSON is a label a line, any number, kept as they
 /// are read: where a line is wrong, what stands some lines before it is kept already, and sending all of it again is harmless.
@@ -205,7 +205,7 @@ fn stopped(app: &App, putting: &Putting, error: Error) -> Error {
 fn finished(app: &App, mut putting: Putting) -> Result<LabelsPut> {
     app.labels.flush()?;
     let kept = putting.kept();
-    let unknown = putting.unknown()?;
+    let unknown = putting.unknown();
     let ids = unknown.iter().flat_map(|unknown| &unknown.first);
     Ok(LabelsPut {
         labels: kept.reports(),
@@ -275,15 +275,11 @@ pub async fn rows(
     let Query(as_of) = as_of.map_err(|error| Error::invalid("query", error.body_text()))?;
     let as_of = as_of.as_of.as_deref().map(parse_timestamp).transpose();
     let as_of = as_of.map_err(|reason| Error::invalid("as_of", reason))?;
-    match body::content_type(&headers) {
-        "" | PARQUET | "application/octet-stream" => {}
-        other => return Err(Problem::unsupported_media(other, PARQUET)),
-    }
-    let rows = body::read(body, shared.app.config.server.upload_limit).await?;
+    let rows = body::parquet(&headers, body, shared.app.config.server.upload_limit).await?;
     let _turn = shared.app.load.batch_turn().await;
     let app = shared.app.clone();
     let file = blocking(move || joined(&app, &service, rows, as_of.unwrap_or(i64::MAX))).await?;
-    Ok(([(header::CONTENT_TYPE, PARQUET)], file).into_response())
+    Ok(([(header::CONTENT_TYPE, body::PARQUET)], file).into_response())
 }
 
 fn joined(app: &Arc<App>, service: &str, rows: Bytes, as_of: i64) -> Result<Vec<u8>> {

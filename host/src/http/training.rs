@@ -6,14 +6,13 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{FINDING, Kind::UnsupportedMediaType, SCORING};
-use super::{Path, Problem, Shared, body};
-use crate::error::{Error, Result};
+use super::{Path, Problem, Shared, blocking, body};
+use crate::error::Result;
 use crate::offline;
 use crate::registry::Registry;
 use crate::schema::Field;
 use crate::training::{self, ARRIVAL, Builder};
 
-const PARQUET: &str = "application/vnd.apache.parquet";
 /// The training rows of a service, for a Parquet file of its request's fields.
 ///
 /// A column [`ARRIVAL`] says when each row was asked.
@@ -33,36 +32,21 @@ pub async fn rows(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    match body::content_type(&headers) {
-        "" | PARQUET | "application/octet-stream" => {}
-        other => return Err(Problem::unsupported_media(other, PARQUET)),
-    }
-    let spine = body::read(body, shared.app.config.server.upload_limit).await?;
+    let spine = body::parquet(&headers, body, shared.app.config.server.upload_limit).await?;
     let _turn = shared.app.load.batch_turn().await;
     let app = shared.app.clone();
-    let file = tokio::task::spawn_blocking(move || joined(&app.registry, &id, spine))
-        .await
-        .map_err(|error| Error::Internal(error.to_string()))??;
-    Ok(([(header::CONTENT_TYPE, PARQUET)], file).into_response())
+    let file = blocking(move || joined(&app.registry, &id, spine)).await?;
+    Ok(([(header::CONTENT_TYPE, body::PARQUET)], file).into_response())
 }
 
 fn joined(registry: &Registry, id: &str, spine: Bytes) -> Result<Vec<u8>> {
     let service = registry.catalog().service_by_id(id)?.clone();
     let request = service.plan.request.clone();
     let builder = Builder::new(service)?;
-    let dated = training::has_column(spine.clone(), ARRIVAL)?;
+    let there = training::columns(spine.clone())?;
+    let dated = there.iter().any(|name| name == ARRIVAL);
     let schema = training::spine_schema(&training::lenient(&request), dated.then_some(ARRIVAL));
-    let mut absent = Vec::new();
-    for field in request
-        .fields()
-        .iter()
-        .filter(|field| field.default.is_some())
-    {
-        if !training::has_column(spine.clone(), &field.name)? {
-            absent.push(field.name.clone());
-        }
-    }
-    let left_out = |field: &Field| !field.nullable || absent.contains(&field.name);
+    let left_out = |field: &Field| !field.nullable || !there.contains(&field.name);
     let blocks: Vec<_> = offline::open_parquet(spine, "the spine", &schema)?
         .map(|block| training::with_defaults(&request, &schema, block?, left_out))
         .collect::<Result<_>>()?;

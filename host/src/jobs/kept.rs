@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Record;
 use crate::error::{Error, Result};
+use crate::store::failed;
 
 const TREE: &str = "jobs";
 
@@ -123,8 +124,4 @@ fn bytes(record: &Record) -> Result<Vec<u8>> {
 fn read(bytes: &[u8]) -> Result<Record> {
     serde_json::from_slice(bytes)
         .map_err(|error| Error::Internal(format!("a job's record cannot be read: {error}")))
-}
-
-fn failed(error: sled::Error) -> Error {
-    Error::Store(error.to_string())
 }

@@ -11,7 +11,8 @@ use crate::schema::{DataType, Field, Scalar, Schema, named};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelsDefinition {
-    /// Fields of the request by which a label may name a row. Absent: by the answer's request id alone.
+    /// Fields of the request by which a label may name a row. Absent: by the answer's request id alone, unless an earlier
+    /// version has a key: labels are of all versions, so that one stays theirs.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -32,7 +33,8 @@ pub struct Declared {
     pub service: String,
     /// The version that declares them; they are of all versions.
     pub version: u32,
-    /// The fields of the request by which a label may name a row; without any, its answer's request id must.
+    /// The fields of the request by which a label may name a row, of the newest version that has any; without any, its
+    /// answer's request id must.
     #[schema(value_type = Vec<Field>)]
     pub key: Schema,
     #[schema(value_type = Vec<Field>)]
@@ -41,6 +43,11 @@ pub struct Declared {
 
 /// What a label's columns are called in training sets, before the dot.
 const GROUP: &str = "label";
+
+/// What the column of a label is called in training sets.
+pub fn column(label: &str) -> String {
+    format!("{GROUP}.{label}")
+}
 
 impl LabelsDefinition {
     /// Whether they can be those of a service with this request, whose look-ups and transforms go by `aliases`.
@@ -164,7 +171,12 @@ impl Declared {
     /// What names a row: `request_id`, `row`, and the fields of the key. Any may be null.
     pub fn subject(&self) -> Schema {
         let own = [own(REQUEST_ID, Scalar::Text), own(ROW, Scalar::Integer)];
-        Schema::new(own.into_iter().chain(self.key_fields()).collect())
+        let key = self.key.opened();
+        Schema::new(
+            own.into_iter()
+                .chain(key.fields().iter().cloned())
+                .collect(),
+        )
     }
 
     /// A label as it is reported: what names its row, its time, and what it says.
@@ -173,23 +185,6 @@ impl Declared {
         let time = own(TIME, Scalar::Timestamp);
         let fields = subject.fields().iter().cloned().chain([time]);
         Schema::new(fields.chain(self.fields.fields().iter().cloned()).collect())
-    }
-
-    /// What labels say, null where there is none.
-    pub fn nullable(&self) -> Schema {
-        let fields = self.fields.fields().iter();
-        let nullable = fields.map(|field| Field {
-            nullable: true,
-            ..field.clone()
-        });
-        Schema::new(nullable.collect())
-    }
-
-    fn key_fields(&self) -> impl Iterator<Item = Field> {
-        self.key.fields().iter().map(|field| Field {
-            nullable: true,
-            ..field.clone()
-        })
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Putting {
     kept: Kept,
     /// The answers that were named, and not looked for yet.
     answers: Vec<Subject>,
-    /// None: there is no log to look for them.
+    /// None: there is no log to look for them, or none that can be read.
     log: Option<Log>,
 }
 
@@ -133,31 +133,40 @@ impl Putting {
         }
         match self.answers.len() < ANSWERS {
             true => Ok(()),
-            false => self.look(),
+            false => {
+                self.look();
+                Ok(())
+            }
         }
     }
 
-    /// Looks for the answers in the log; those whose file may not be closed yet are passed over.
-    fn look(&mut self) -> Result<()> {
+    /// Looks for the answers in the log; those whose file may not be closed yet are passed over. A log that cannot be read
+    /// is as good as none: the labels are kept by then, and whoever sent them has no part in it.
+    fn look(&mut self) {
         let answers = std::mem::take(&mut self.answers);
-        let Some(log) = &mut self.log else {
-            return Ok(());
-        };
+        let Some(log) = &mut self.log else { return };
         // The queue, and what it takes to write a file.
         let seconds = i64::try_from(log.file_seconds).unwrap_or(i64::MAX);
         let open = seconds.saturating_add(5).saturating_mul(1_000_000);
         let recent = Timestamp::now().as_microsecond().saturating_sub(open);
-        let missing = unknown(&log.dir, &self.declared.service, answers.iter(), recent)?;
-        log.unknown.answers += missing.len() as u64;
-        let room = FIRST - log.unknown.first.len();
-        log.unknown.first.extend(missing.into_iter().take(room));
-        Ok(())
+        let service = &self.declared.service;
+        match unknown(&log.dir, service, answers.iter(), recent) {
+            Ok(missing) => {
+                log.unknown.answers += missing.len() as u64;
+                let room = FIRST - log.unknown.first.len();
+                log.unknown.first.extend(missing.into_iter().take(room));
+            }
+            Err(error) => {
+                tracing::warn!(%service, %error, "labels are kept, and their answers cannot be looked for in the feature log");
+                self.log = None;
+            }
+        }
     }
 
-    /// The answers that were named and that the log does not have; none where there is no log.
-    pub fn unknown(&mut self) -> Result<Option<Unknown>> {
-        self.look()?;
-        Ok(self.log.as_ref().map(|log| log.unknown.clone()))
+    /// The answers that were named and that the log does not have; none where there is no log that can be read.
+    pub fn unknown(&mut self) -> Option<Unknown> {
+        self.look();
+        self.log.as_ref().map(|log| log.unknown.clone())
     }
 }
 

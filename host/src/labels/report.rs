@@ -87,21 +87,16 @@ impl Places {
         }
     }
 
+    /// None without a request id, whatever else may be called `row`.
     fn by_request(&self, block: &Block, at: usize) -> Result<Option<Subject>, (String, String)> {
         let wrong = |field: &str, message: String| Err((field.to_owned(), message));
+        if !block.is_valid(self.id, at) {
+            return Ok(None);
+        }
         let row = match block.is_valid(self.row, at) {
             false => 0,
             true => block.integer(self.row, at),
         };
-        if !block.is_valid(self.id, at) {
-            return match block.is_valid(self.row, at) {
-                true => wrong(
-                    ROW,
-                    format!("a row is one of a request: give its {REQUEST_ID} too"),
-                ),
-                false => Ok(None),
-            };
-        }
         let text = block.text(self.id, at);
         let Ok(id) = Uuid::try_parse(text) else {
             let shown: String = text.chars().take(60).collect();
@@ -119,6 +114,21 @@ impl Places {
                 ROW,
                 format!("{row} is no row of a request; they count from 0"),
             ),
+        }
+    }
+
+    /// As [`by_request`](Self::by_request), of whoever names one row: `row` is its request's, and needs that.
+    fn by_request_whole(
+        &self,
+        block: &Block,
+        at: usize,
+    ) -> Result<Option<Subject>, (String, String)> {
+        match self.by_request(block, at)? {
+            None if block.is_valid(self.row, at) => {
+                let message = format!("a row is one of a request: give its {REQUEST_ID} too");
+                Err((ROW.to_owned(), message))
+            }
+            found => Ok(found),
         }
     }
 
@@ -142,14 +152,14 @@ pub fn reports(
     let first = schema.len() - declared.fields.len();
     let time = schema.slot(first - 1);
     let says: Vec<Slot> = (first..schema.len()).map(|at| schema.slot(at)).collect();
+    let names = declared.key.names().join(", ");
     let mut all = Vec::with_capacity(block.rows());
     for at in 0..block.rows() {
         let wrong = |(field, message): (String, String)| {
             Error::invalid(format!("{}.{field}", place(at)), message)
         };
-        let by_request = places.by_request(block, at).map_err(wrong)?;
+        let by_request = places.by_request_whole(block, at).map_err(wrong)?;
         let named = (2..first - 1).any(|part| block.is_valid(schema.slot(part), at));
-        let names = declared.key.names().join(", ");
         let subject = match by_request {
             Some(_) if named => {
                 let message = format!("give it or {names}, not both");
@@ -246,14 +256,17 @@ pub fn subject_of(
     let mut rows = RowsBuilder::new(&schema);
     let json = Value::Object(object.clone()).to_string();
     decode_key(&schema, json.as_bytes(), &mut rows)?;
-    let found = subjects(declared, &rows.finish(), |_| "key".to_owned())?;
-    match found.into_iter().next() {
-        Some([Some(_), Some(_)]) => Err(Error::invalid(
+    let (block, places) = (rows.finish(), Places::of(declared, &schema));
+    let by_request = places.by_request_whole(&block, 0);
+    let by_request =
+        by_request.map_err(|(field, message)| Error::invalid(format!("key.{field}"), message))?;
+    match [by_request, places.by_key(declared, &block, 0)] {
+        [Some(_), Some(_)] => Err(Error::invalid(
             REQUEST_ID,
             format!("give it or {}, not both", declared.key.names().join(", ")),
         )),
-        Some([Some(subject), None] | [None, Some(subject)]) => Ok((object, subject)),
-        _ => {
+        [Some(subject), None] | [None, Some(subject)] => Ok((object, subject)),
+        [None, None] => {
             let key = match declared.key.is_empty() {
                 true => String::new(),
                 false => format!(", or {}", declared.key.names().join(" and ")),

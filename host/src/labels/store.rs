@@ -1,6 +1,6 @@
 //! Labels in sled: a tree a service, a record a report, each row's in order of time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -9,20 +9,17 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::join::later;
 use super::report::said;
 use super::{Declared, Report, Subject};
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::ingest::arrival;
+use crate::store::failed;
+use crate::store::timed::{timed, times};
 
 /// Labels lie beside whatever else the database holds, in trees whose names begin so.
 const TREE_PREFIX: &str = "labels/";
-
-/// Bytes behind a subject: time, arrival, place in the put.
-const TIMES: usize = 8 + 8 + 4;
-
-/// How many reports are written in one act.
-const ACT: usize = 1_000;
 
 /// All labels of all services.
 pub struct Labels {
@@ -92,7 +89,11 @@ impl Labels {
             .map_err(failed)
     }
 
-    /// Keeps what reports of a block of [`Declared::report`] say. It is on the disk once [`Labels::flush`] comes back.
+    /// Keeps what reports of a block of [`Declared::report`] say, all or none. It is on the disk once [`Labels::flush`] comes
+    /// back.
+    ///
+    /// A report that says what the newest of its row and its time says is there already, so putting a file again adds
+    /// nothing. One without a time has that of its arrival, which none before it has: each time it is put it is one more.
     pub fn put(
         &self,
         declared: &Declared,
@@ -106,51 +107,41 @@ impl Labels {
         let mut kept = Kept::default();
         let _writing = self.writing.lock();
         let arrived = arrival();
-        for (act, reports) in reports.chunks(ACT).enumerate() {
-            let mut batch = sled::Batch::default();
-            // The last of each row, as this act will have it.
-            let mut lasts: HashMap<&Subject, (i64, Vec<u8>)> = HashMap::new();
-            for (place, report) in reports.iter().enumerate() {
-                let said = said(declared, block, report.at);
-                let time = report.time.unwrap_or(arrived);
-                let last = match lasts.remove(&report.subject) {
-                    Some(last) => Some(last),
-                    None => last(&tree, &report.subject, i64::MAX)?,
-                };
-                let counts = match &last {
-                    Some((at, before)) if *at == time && *before == said => {
-                        kept.unchanged += 1;
-                        lasts.extend(last.map(|last| (&report.subject, last)));
-                        continue;
-                    }
-                    None => {
-                        kept.stored += 1;
-                        true
-                    }
-                    Some((at, _)) if *at > time => {
-                        kept.outdated += 1;
-                        false
-                    }
-                    Some(_) => {
-                        kept.replaced += 1;
-                        true
-                    }
-                };
-                let place = (act * ACT + place) as u32;
-                let key = timed(&report.subject, time, arrived, place);
-                let label = String::from_utf8_lossy(&said);
-                batch.insert(
-                    key,
-                    format!("{{\"by\":{by_json},\"label\":{label}}}").as_bytes(),
-                );
-                let now = match counts {
-                    true => Some((time, said)),
-                    false => last,
-                };
-                lasts.extend(now.map(|now| (&report.subject, now)));
+        let mut batch = sled::Batch::default();
+        // Of each row by time, what this put adds: it comes into the tree at the end, at once.
+        let mut added: HashMap<&Subject, BTreeMap<i64, Vec<u8>>> = HashMap::new();
+        for (place, report) in reports.iter().enumerate() {
+            let said = said(declared, block, report.at);
+            let time = report.time.unwrap_or(arrived);
+            let added = added.entry(&report.subject).or_default();
+            let newest = |until: i64| -> Result<Option<(i64, Vec<u8>)>> {
+                let own = added.range(..=until).next_back();
+                let own = own.map(|(time, said)| (*time, said.clone()));
+                // Of equal times its own: the tree's came before.
+                Ok(later(own, last(&tree, &report.subject, until)?))
+            };
+            let mut there = newest(i64::MAX)?;
+            let outdated = there.as_ref().is_some_and(|(at, _)| *at > time);
+            if outdated {
+                there = newest(time)?;
             }
-            tree.apply_batch(batch).map_err(failed)?;
+            match there {
+                Some((at, before)) if at == time && before == said => {
+                    kept.unchanged += 1;
+                    continue;
+                }
+                _ if outdated => kept.outdated += 1,
+                None => kept.stored += 1,
+                Some(_) => kept.replaced += 1,
+            }
+            let label = String::from_utf8_lossy(&said);
+            batch.insert(
+                timed(report.subject.bytes(), time, arrived, place as u32),
+                format!("{{\"by\":{by_json},\"label\":{label}}}").as_bytes(),
+            );
+            added.insert(time, said);
         }
+        tree.apply_batch(batch).map_err(failed)?;
         Ok(kept)
     }
 
@@ -161,8 +152,8 @@ impl Labels {
 
     /// All that was reported of a row, by time, the last last.
     pub fn history(&self, service: &str, subject: &Subject) -> Result<Vec<Reported>> {
-        let range =
-            timed(subject, i64::MIN, i64::MIN, 0)..=timed(subject, i64::MAX, i64::MAX, u32::MAX);
+        let range = timed(subject.bytes(), i64::MIN, i64::MIN, 0)
+            ..=timed(subject.bytes(), i64::MAX, i64::MAX, u32::MAX);
         let mut all = Vec::new();
         for item in self.tree(service)?.range(range) {
             let (key, value) = item.map_err(failed)?;
@@ -178,46 +169,27 @@ impl Labels {
         Ok(all)
     }
 
-    /// The label of a row that counts, of those whose time is not after `as_of` (µs): its time, and what it says as JSON.
+    /// Finds the label of a row that counts, of those whose time is not after `as_of` (µs): its time, and what it says as
+    /// JSON.
     pub fn last(
         &self,
         service: &str,
-        subject: &Subject,
         as_of: i64,
-    ) -> Result<Option<(i64, Vec<u8>)>> {
-        last(&self.tree(service)?, subject, as_of)
+    ) -> Result<impl Fn(&Subject) -> Result<Option<(i64, Vec<u8>)>>> {
+        let tree = self.tree(service)?;
+        Ok(move |subject: &Subject| last(&tree, subject, as_of))
     }
 }
 
 fn last(tree: &sled::Tree, subject: &Subject, as_of: i64) -> Result<Option<(i64, Vec<u8>)>> {
-    let range = timed(subject, i64::MIN, i64::MIN, 0)..=timed(subject, as_of, i64::MAX, u32::MAX);
+    let range = timed(subject.bytes(), i64::MIN, i64::MIN, 0)
+        ..=timed(subject.bytes(), as_of, i64::MAX, u32::MAX);
     let Some(item) = tree.range(range).next_back() else {
         return Ok(None);
     };
     let (key, value) = item.map_err(failed)?;
     let label = read(&value)?.label.get().as_bytes().to_vec();
     Ok(Some((times(&key)?.0, label)))
-}
-
-/// Keys of one subject sort by time, arrival and place.
-fn timed(subject: &Subject, time: i64, arrived: i64, place: u32) -> Vec<u8> {
-    let ordered = |time: i64| ((time as u64) ^ (1 << 63)).to_be_bytes();
-    let mut out = subject.bytes().to_vec();
-    out.extend_from_slice(&ordered(time));
-    out.extend_from_slice(&ordered(arrived));
-    out.extend_from_slice(&place.to_be_bytes());
-    out
-}
-
-/// Time and arrival of a key.
-fn times(key: &[u8]) -> Result<(i64, i64)> {
-    let ordered = |bytes: [u8; 8]| (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64;
-    let split = key.len().checked_sub(TIMES).and_then(|at| {
-        let (time, rest) = key[at..].split_first_chunk()?;
-        let (arrived, _) = rest.split_first_chunk()?;
-        Some((ordered(*time), ordered(*arrived)))
-    });
-    split.ok_or_else(|| Error::Store("a label's key is too short".to_owned()))
 }
 
 fn read(value: &[u8]) -> Result<Record<'_>> {
@@ -230,8 +202,4 @@ fn unreadable(error: serde_json::Error) -> Error {
 
 fn moment(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or_default()
-}
-
-fn failed(error: sled::Error) -> Error {
-    Error::Store(error.to_string())
 }

@@ -93,7 +93,7 @@ proptest! {
         let asking = asking(&declared);
         let stored = asked(&labels, &declared, &asking, as_of).unwrap();
         let of_file = book.asked(&asking);
-        let nullable = declared.nullable();
+        let nullable = declared.fields.opened();
         prop_assert_eq!(&stored.found, &of_file.found);
         prop_assert_eq!(stored.block.first_difference(&of_file.block, &nullable), None);
         for who in 0..4_u8 {
@@ -150,7 +150,7 @@ proptest! {
         let asking = subjects(&declared, &asking.finish(), |row| row.to_string()).unwrap();
         let found = book.asked(&asking);
         prop_assert!(found.found.iter().all(|found| *found));
-        let nullable = declared.nullable();
+        let nullable = declared.fields.opened();
         for row in 0..labels.rows() {
             for at in 0..fields.len() {
                 let mut texts = Vec::new();
@@ -192,6 +192,99 @@ fn what_another_version_may_declare() {
             (found, refusal) => panic!("{found:?} is not {refusal:?}"),
         }
     }
+}
+
+/// The same reports again are there already, also where an outdated one stands beside a later one; what has no time is one
+/// report more each time.
+#[test]
+fn what_is_put_again_is_there_already() {
+    let declared = declared(&["id"]);
+    let db = sled::Config::new().temporary(true).open().unwrap();
+    let labels = Labels::open(&db);
+    let schema = declared.report();
+    let slot = |name: &str| schema.slot(schema.position(name).unwrap());
+    let put = |told: &[(&str, Option<i64>, bool)]| {
+        let mut rows = RowsBuilder::new(&schema);
+        for (who, time, late) in told {
+            rows.begin_row();
+            rows.set_text(slot("id"), who);
+            if let Some(time) = time {
+                rows.set_integer(slot(TIME), *time);
+            }
+            rows.set_boolean(slot("late"), *late);
+        }
+        let block = rows.finish();
+        let all = reports(&declared, &block, |row| row.to_string()).unwrap();
+        let all: Vec<Report> = all.into_iter().flatten().collect();
+        labels.put(&declared, &block, &all, "ada").unwrap()
+    };
+    let kept = |stored, replaced, outdated, unchanged| Kept {
+        stored,
+        replaced,
+        outdated,
+        unchanged,
+    };
+    let file = [
+        ("a", Some(1), false),
+        ("a", Some(3), true),
+        ("a", Some(2), false),
+        ("b", Some(9), true),
+        ("a", Some(2), false),
+    ];
+    assert_eq!(put(&file), kept(2, 1, 1, 1));
+    assert_eq!(put(&file), kept(0, 0, 0, 5));
+    // A correction of a time that was is one more, and is there from then on.
+    let correction = [("a", Some(1), true)];
+    assert_eq!(put(&correction), kept(0, 0, 1, 0));
+    assert_eq!(put(&correction), kept(0, 0, 0, 1));
+    let now = [("a", None, true)];
+    assert_eq!(put(&now), kept(0, 1, 0, 0));
+    assert_eq!(put(&now), kept(0, 1, 0, 0));
+}
+
+/// A range narrowed later is one for what is reported from then on.
+#[test]
+fn what_was_reported_before_a_range_was_narrowed_is_joined() {
+    let request = schema(&[("id", "text", false)]);
+    let declared = |maximum: Option<f64>| {
+        let mut field = schema(&[("minutes", "f64", true)]).field(0).clone();
+        field.maximum = maximum;
+        let definition = definition(&["id"], Schema::new(vec![field]));
+        Declared::of("notes", 1, &request, &definition)
+    };
+    let (wide, narrow) = (declared(None), declared(Some(100.0)));
+    let db = sled::Config::new().temporary(true).open().unwrap();
+    let labels = Labels::open(&db);
+    let mut putting = put::Putting::new(wide, "ada".to_owned(), None);
+    let body = br#"{"id": "a", "minutes": 500}"#;
+    putting.json(&labels, body).unwrap();
+    let mut again = put::Putting::new(narrow.clone(), "ada".to_owned(), None);
+    assert!(again.json(&labels, body).is_err());
+    let query = std::iter::once(("id".to_owned(), "a".to_owned())).collect();
+    let (_, subject) = subject_of(&narrow, &query).unwrap();
+    let found = asked(&labels, &narrow, &[[None, Some(subject)]], i64::MAX).unwrap();
+    assert_eq!(found.block.float(narrow.fields.opened().slot(0), 0), 500.0);
+}
+
+/// The labels are kept by then: a damaged log is no mistake of whoever sent them.
+#[test]
+fn a_log_that_cannot_be_read_is_as_good_as_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = dir.path().join("service=notes/day=2013-01-01");
+    std::fs::create_dir_all(&day).unwrap();
+    let name = format!("notes-v1-{}.parquet", made(NOON, 0));
+    std::fs::write(day.join(name), "no Parquet").unwrap();
+    let db = sled::Config::new().temporary(true).open().unwrap();
+    let labels = Labels::open(&db);
+    let log = Some((dir.path().to_owned(), 0));
+    let mut putting = put::Putting::new(declared(&[]), "ada".to_owned(), log);
+    let body = format!(
+        r#"{{"request_id": "{}", "late": true}}"#,
+        made(NOON + MINUTE, 1)
+    );
+    putting.json(&labels, body.as_bytes()).unwrap();
+    assert_eq!(putting.unknown(), None);
+    assert_eq!(putting.kept().stored, 1);
 }
 
 const NOON: u64 = 1_357_041_600_000; // 2013-01-01T12:00:00Z, in ms

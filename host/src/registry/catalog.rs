@@ -204,14 +204,22 @@ impl Catalog {
         }
     }
 
-    /// The labels of a service, as its newest version that has any declares them: they are of all versions.
+    /// The labels of a service, as its newest version that has any declares them: they are of all versions. So is their key:
+    /// where that version leaves it out, it is that of the newest that has one, and what was reported by it goes on counting.
     pub fn labels(&self, name: &str) -> Result<Declared> {
         if let Some((name, _)) = name.split_once('@') {
             self.service_name(name)?;
             let message = format!("labels are of all versions: name the service alone, {name}");
             return Err(Error::invalid("service", message));
         }
-        let declared = self.declared_labels(self.service_name(name)?).next_back();
+        let mut all = self.declared_labels(self.service_name(name)?).rev();
+        let declared = all.next().map(|mut newest| {
+            if newest.key.is_empty() {
+                let keyed = all.find(|earlier| !earlier.key.is_empty());
+                newest.key = keyed.map_or(newest.key, |keyed| keyed.key);
+            }
+            newest
+        });
         declared.ok_or_else(|| {
             Error::invalid(
                 "service",

@@ -187,6 +187,14 @@ impl Plan {
         closure(&self.steps, &sources)
     }
 
+    /// The steps that `step` waits for, and all that these wait for.
+    pub fn before(&self, step: &Step) -> impl Iterator<Item = &Step> {
+        let sources: Vec<usize> = step.waits_for().collect();
+        let needed = closure(&self.steps, &sources);
+        let steps = self.steps.iter().zip(needed);
+        steps.filter_map(|(step, needed)| needed.then_some(step))
+    }
+
     /// The transforms, in the order they run.
     pub fn transforms(&self) -> impl Iterator<Item = (&Step, &Transform)> {
         self.steps.iter().filter_map(|step| match &step.kind {

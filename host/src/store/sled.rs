@@ -14,14 +14,12 @@ use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, GuardResult};
 
+use super::timed::{TIMES, timed};
 use super::{AsOf, OnlineStore, ViewRows, Write, Written, cutoff, stamped, unstamped};
 use crate::error::{Error, Result};
 
 /// Views lie beside whatever else the database holds, in trees whose names begin so.
 const TREE_PREFIX: &str = "view/";
-
-/// Bytes behind a key: event time, arrival, place in the put.
-const TIMES: usize = 8 + 8 + 4;
 
 /// How many rows are written in one act: readers wait that long.
 const ACT: usize = 64;
@@ -246,17 +244,6 @@ impl SledRows {
     }
 }
 
-/// A key of the history; such keys of one entity sort by event, arrival and place.
-fn timed(key: &[u8], event: i64, arrival: i64, place: u32) -> Vec<u8> {
-    let ordered = |time: i64| ((time as u64) ^ (1 << 63)).to_be_bytes();
-    let mut out = Vec::with_capacity(key.len() + TIMES);
-    out.extend_from_slice(key);
-    out.extend_from_slice(&ordered(event));
-    out.extend_from_slice(&ordered(arrival));
-    out.extend_from_slice(&place.to_be_bytes());
-    out
-}
-
-fn failed(error: sled::Error) -> Error {
+pub(crate) fn failed(error: sled::Error) -> Error {
     Error::Store(error.to_string())
 }

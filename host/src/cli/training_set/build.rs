@@ -85,7 +85,8 @@ pub struct Build {
     /// Labels beside the rows: of a Parquet, CSV or NDJSON file, or, with the word stored, those the server keeps.
     #[arg(long, value_name = "FILE|stored")]
     labels: Option<PathBuf>,
-    /// Only labels that had been learnt by then: 2026-11-20T12:00:00Z, 2026-11-20 (UTC), or 12h, 2d ago.
+    /// Only labels that had been learnt by then: 2026-11-20T12:00:00Z, 2026-11-20 (UTC), or 12h, 2d ago. Those of a file
+    /// without a column time are learnt as it is read; how many are passed over for it is said.
     #[arg(long, value_name = "TIME", requires = "labels")]
     labels_as_of: Option<String>,
     /// What the set is called; as the folder where absent.
@@ -175,7 +176,11 @@ impl Build {
             .map(|text| moment("--labels-as-of", text))
             .transpose()?;
         let mut labels = match &self.labels {
-            Some(source) => Some(Labels::open(&client, &of.definition.name, source, as_of)?),
+            // The answers are its own, whoever recomputes them.
+            Some(source) => {
+                let service = &answered.definition.name;
+                Some(Labels::open(&client, service, source, as_of)?)
+            }
             None => None,
         };
         let micros = |text: &Option<String>, option: &str| match text {

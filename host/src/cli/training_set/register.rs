@@ -43,7 +43,7 @@ pub fn from_folder(client: &Client, folder: &Path) -> Result<()> {
         let path = folder.join(&file.path);
         let (found, _) =
             digest::of_file(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let said = file.sha256.trim_start_matches("sha256:");
+        let said = file.hex();
         if found != said {
             bail!(
                 "{} has sha256:{found}, and its manifest says sha256:{said}: it is not the file that was built",

@@ -45,7 +45,7 @@ fn print(manifest: &Manifest) {
             file.path,
             file.rows,
             file.bytes,
-            file.sha256.trim_start_matches("sha256:")
+            file.hex()
         );
     }
     let (numbers, rest): (Vec<&Statistics>, Vec<&Statistics>) =

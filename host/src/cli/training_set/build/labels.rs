@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::cli::client::Client;
 use crate::cli::label::declared;
 use crate::cli::view::escaped;
-use crate::labels::{self, Book, Declared, FOUND, REQUEST_ID, ROW};
+use crate::labels::{self, Book, Declared, FOUND, REQUEST_ID, ROW, TIME, column};
 use crate::offline;
 use crate::training;
 use crate::training_set::Labelled;
@@ -157,7 +157,7 @@ impl<'a> Labels<'a> {
         Ok(serde_json::to_value(Labelled {
             from: self.told.clone(),
             declared_by: format!("{}@{}", self.declared.service, self.declared.version),
-            columns: names.iter().map(|name| format!("label.{name}")).collect(),
+            columns: names.iter().map(|name| column(name)).collect(),
             as_of: self.as_of,
             matched: self.matched,
             unmatched: self.unmatched,
@@ -172,6 +172,15 @@ impl<'a> Labels<'a> {
         );
         if let From::File(book) = &self.from {
             said += &format!("; {} labels in {}", book.reports, self.told);
+            if let (Some(as_of), 1..) = (self.as_of, book.after) {
+                said += &format!(", {} of them learnt after {as_of}", book.after);
+            }
+            if book.timeless > 0 {
+                said += &format!(
+                    " ({} for want of a time: what has none in the column {TIME} is learnt as it is read)",
+                    book.timeless
+                );
+            }
         }
         said
     }

@@ -14,7 +14,7 @@ use crate::offline::arrow::type_name;
 use crate::statistics::{Collector, Limits, Statistics};
 use crate::training_set::{File as Described, FileColumn};
 
-/// A Parquet file that has its name only once it is whole.
+/// A Parquet file that has its name only once it is whole; before, it is gone with whoever writes it.
 pub struct Rows {
     path: PathBuf,
     writer: Option<(ArrowWriter<File>, Collector)>,
@@ -68,7 +68,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Closes the file, and says what a manifest says of it. `none` is what is said where there are no rows.
+    /// Closes the file, gives it its name, and says what a manifest says of it. `none` is what is said where there are no rows.
     pub fn finish(mut self, none: &str) -> Result<Finished> {
         let Some((mut writer, collector)) = self.writer.take() else {
             bail!("{none}");
@@ -85,8 +85,41 @@ impl Rows {
                 rows: self.rows,
                 bytes,
             },
-            schema: self.columns,
+            schema: std::mem::take(&mut self.columns),
             statistics: collector.statistics(),
         })
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // After `finish` there is none.
+        let _ = std::fs::remove_file(self.in_progress());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_never_whole_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let columns: [(&str, arrow_array::ArrayRef); 1] =
+            [("x", std::sync::Arc::new(Int64Array::from(vec![1, 2])))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let there = || std::fs::read_dir(dir.path()).unwrap().count();
+        let path = dir.path().join("rows.parquet");
+        let mut rows = Rows::create(path.clone());
+        rows.write(&batch).unwrap();
+        assert_eq!(there(), 1);
+        drop(rows);
+        assert_eq!(there(), 0);
+        let mut rows = Rows::create(path.clone());
+        rows.write(&batch).unwrap();
+        assert_eq!(rows.finish("none").unwrap().file.rows, 2);
+        assert!(path.exists() && there() == 1);
     }
 }

@@ -13,7 +13,7 @@ use crate::block::Block;
 use crate::cli::client::Client;
 use crate::labels::{REQUEST_ID, ROW};
 use crate::offline::arrow::{arrow_field, to_array};
-use crate::offline::{self, parallel::ordered};
+use crate::offline::{self, parallel::ordered, table::Table};
 use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::training::{self, ARRIVAL};
 
@@ -32,7 +32,8 @@ impl Spine {
         let ids = each.wants_ids()
             && [REQUEST_ID, ROW]
                 .iter()
-                .all(|id| asked.position(id).is_none());
+                .all(|id| asked.position(id).is_none())
+            && may_have_ids(&self.file);
         let read = match ids {
             true => with_ids(&asked),
             false => asked.clone(),
@@ -61,6 +62,14 @@ impl Spine {
             said: Vec::new(),
         })
     }
+}
+
+/// Whether some row may name its answer. Without a request id whatever is called `row` is something else, of any type.
+fn may_have_ids(file: &Path) -> bool {
+    // What is wrong with it is told when it is read.
+    Table::open(file).map_or(true, |table| {
+        table.may_have_more() || table.names().iter().any(|name| name == REQUEST_ID)
+    })
 }
 
 /// A spine's columns, and behind them those that name the answer a row was given in.
