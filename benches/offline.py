@@ -212,6 +212,17 @@ def compare():
             print(f"  {name:<7} {column:<30} differs by at most {distance:.1e} (allowed {tolerance:.0e})")
 
 
+def check(parser, data):
+    """That there is something to join, or that it was joined before: said before anything is built."""
+    if data is None:
+        if not FLIGHTS.exists():
+            parser.error(f"{FLIGHTS} is not there yet: name the folder of nycflights13's Parquet files with --data")
+        return
+    absent = [name for name in ["flights", "airports", "weather"] if not (data / f"{name}.parquet").is_file()]
+    if absent:
+        parser.error(f"--data {data}: it has no {', '.join(f'{name}.parquet' for name in absent)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of nycflights13")
@@ -221,6 +232,7 @@ def main():
     options = parser.parse_args()
     if options.contender:
         return contender(options.contender)
+    check(parser, options.data)
     if not FLIGHTS.exists():
         prepare(options.data)
     for name in TRANSFORMS:

@@ -355,6 +355,39 @@ fn rows_that_fail_are_counted_and_shown() {
     assert_eq!(files(here), ["out.csv", "rows.ndjson"]);
 }
 
+/// Of lines each value is read once: a column that two inputs share, also one that none of the first thousand lines has, and
+/// one that is an input and kept, where another value of its row cannot be read.
+#[test]
+fn a_column_of_lines_serves_all_who_want_it() {
+    let folder = folder(&[], &["good"]);
+    let here = folder.path();
+    let mut rows: String = (0..1_000).map(|id| format!("{{\"id\": {id}}}\n")).collect();
+    rows.push_str("{\"id\": 1000, \"late\": 4}\n");
+    std::fs::write(here.join("late.ndjson"), rows).expect("it is written");
+    let binds = ["--bind", "a.x=late", "--bind", "b.x=late"];
+    let run = |name: &str, arguments: &[&str]| {
+        let (rows, out) = (format!("{name}.ndjson"), format!("{name}-out.ndjson"));
+        let both = ["a=good.wasm", "b=good.wasm", "--in", &rows, "--out", &out];
+        good(apply(here, &both).args(arguments));
+        lines(&here.join(out))
+    };
+    let late = run("late", &[&binds[..], &["--keep", "id"]].concat());
+    assert_eq!(
+        late[1_000],
+        json!({"id": 1000, "a.y": 5.0, "b.y": 5.0, "error": null})
+    );
+    assert!(late[..1_000].iter().all(|row| row["error"].is_string()));
+
+    let rows = "{\"u\": 1, \"v\": 2}\n{\"u\": 3, \"v\": \"far\", \"w\": \"there\"}\n";
+    std::fs::write(here.join("ill.ndjson"), rows).expect("it is written");
+    let binds = ["--bind", "a.x=u", "--bind", "b.x=v", "--keep", "u,v,w"];
+    let ill = run("ill", &binds);
+    let kept = |row: &Value| [row["u"].clone(), row["v"].clone(), row["w"].clone()];
+    assert_eq!(kept(&ill[0]), [json!(1.0), json!(2.0), Value::Null]);
+    assert_eq!(kept(&ill[1]), [json!(3.0), Value::Null, json!("there")]);
+    assert!(ill[1]["error"].to_string().contains("ill.ndjson, line 2.v"));
+}
+
 #[test]
 fn mistakes_are_told_with_what_there_is() {
     let folder = folder(&["departure-delay", "great-circle"], &["good"]);

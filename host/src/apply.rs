@@ -1,7 +1,8 @@
 //! Transforms over the rows of a file: what each reads, what the output holds, and the work on some rows.
 //!
 //! A row's features depend on the row alone, so how the rows are cut into batches, and which thread has which, changes no
-//! bit of them. A row that fails alone has null features of the transform that failed and of those that read from it.
+//! bit of them. Only whether a row passes that takes more fuel than a call of one row has depends on its neighbours, with
+//! which it shares a call's. A row that fails alone has null features of the transform that failed and of those that read from it.
 
 mod bind;
 mod rows;

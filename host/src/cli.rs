@@ -12,6 +12,7 @@ mod label;
 mod lifecycle;
 mod lineage;
 mod model;
+mod progress;
 mod replay;
 mod rollout;
 mod score;

@@ -44,7 +44,6 @@ impl Plan {
             });
         }
         let order = order(&steps)?;
-        let kept_from = reading.fields.len();
         let (mut outputs, mut columns) = (Vec::new(), Vec::new());
         for at in kept(table, keep)? {
             let (output, column) = reading.keep(table, at, written)?;
@@ -80,14 +79,13 @@ impl Plan {
                 name.insert_str(0, "tidemill.");
             }
             outputs.push(Output::Error);
-            let text = field(&name, DataType::One(Scalar::Text));
+            let text = Field::new(&name, DataType::One(Scalar::Text), true);
             columns.push(Column::Values(name, text));
         }
         Ok(Plan {
             wanted: Wanted {
                 schema: Schema::new(reading.fields),
                 places: reading.places,
-                kept: kept_from,
                 arrays: reading.arrays,
             },
             steps,
@@ -192,9 +190,10 @@ fn source(
             .map(Source::File)
             .map_err(refuse),
         // The rows that were looked at may all lack it.
-        (Err(_), None) if bound.is_some() && table.may_have_more() => {
-            Ok(Source::File(reading.unseen(name, input.data_type)))
-        }
+        (Err(_), None) if bound.is_some() && table.may_have_more() => reading
+            .unseen(name, input.data_type)
+            .map(Source::File)
+            .map_err(refuse),
         (Err(message), None) => {
             let null = match input.nullable {
                 true => ", or to nothing for null",
@@ -216,10 +215,7 @@ impl Reading {
             Some(known) if self.fields[known].data_type == data_type => return Ok(known),
             // A line of NDJSON is read once, each of its values as one type.
             Some(known) if table.may_have_more() => {
-                return Err(format!(
-                    "\"{}\" is read as {} elsewhere, and {data_type} is wanted",
-                    table.columns[at].name, self.fields[known].data_type
-                ));
+                return Err(elsewhere(&self.fields[known], data_type));
             }
             _ => {}
         }
@@ -227,23 +223,32 @@ impl Reading {
             self.places[known] == Some(at) && self.fields[known].data_type == data_type
         });
         Ok(again.unwrap_or_else(|| {
-            self.fields.push(field(&table.columns[at].name, data_type));
+            let name = &table.columns[at].name;
+            self.fields.push(Field::new(name, data_type, true));
             self.places.push(Some(at));
             self.fields.len() - 1
         }))
     }
 
-    /// A column that is read by its name, though no row was seen to have it.
-    fn unseen(&mut self, name: &str, data_type: DataType) -> usize {
-        self.fields.push(field(name, data_type));
-        self.places.push(None);
-        self.fields.len() - 1
+    /// A column of NDJSON that is read by its name, though no row was seen to have it. It too is read once.
+    fn unseen(&mut self, name: &str, data_type: DataType) -> Result<usize, String> {
+        match self.fields.iter().position(|known| known.name == name) {
+            Some(known) if self.fields[known].data_type == data_type => Ok(known),
+            Some(known) => Err(elsewhere(&self.fields[known], data_type)),
+            None => Ok(self.nowhere(name, data_type)),
+        }
     }
 
     fn null(&mut self, input: &Field) -> usize {
         // A name that no line of NDJSON has, and another for each.
         let name = format!("\0null {}", self.fields.len());
-        self.unseen(&name, input.data_type)
+        self.nowhere(&name, input.data_type)
+    }
+
+    fn nowhere(&mut self, name: &str, data_type: DataType) -> usize {
+        self.fields.push(Field::new(name, data_type, true));
+        self.places.push(None);
+        self.fields.len() - 1
     }
 
     /// A column that goes along, as it is where both files are of arrays, else as a block has it.
@@ -282,7 +287,7 @@ impl Reading {
             .then(|| (0..self.fields.len()).find(|&known| self.places[known] == Some(at)))
             .flatten();
         let known = known.unwrap_or_else(|| {
-            self.fields.push(field(&column.name, data_type));
+            self.fields.push(Field::new(&column.name, data_type, true));
             self.places.push(Some(at));
             self.fields.len() - 1
         });
@@ -329,6 +334,9 @@ fn order(steps: &[Step]) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-fn field(name: &str, data_type: DataType) -> Field {
-    Field::new(name, data_type, true)
+fn elsewhere(known: &Field, wanted: DataType) -> String {
+    format!(
+        "\"{}\" is read as {} elsewhere, and {wanted} is wanted",
+        known.name, known.data_type
+    )
 }

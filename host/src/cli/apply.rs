@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
 use super::client::ServerArg;
+use super::progress;
 use crate::apply::{Bind, Failure, Keep, Named, Plan};
 use crate::offline::parallel::ordered;
 use crate::offline::table::{Chunk, Decoder, Table};
@@ -63,7 +64,8 @@ pub struct Apply {
     /// Threads; all cores where absent.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Rows that a transform is called for at a time. It changes no value.
+    /// Rows that a transform is called for at a time. It changes no value, but for rows that are dearer than a call of one row
+    /// may be: a call's rows share their fuel, so among cheap ones such a row may pass.
     #[arg(long, value_name = "ROWS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     batch_rows: u32,
     /// Take transforms from this data folder; its server must be stopped.
@@ -106,7 +108,7 @@ impl Apply {
             false => Keep::Some(self.keep.clone()),
         };
         let plan = Plan::new(&table, named, &self.bind, &keep, written, self.fail)?;
-        let bar = bar(table.rows)?;
+        let bar = progress::of_rows(table.rows, &names.join(", "))?;
         let (decoder, chunks) = table.read(plan.wanted())?;
         let mut output = Output::create(&self.out, plan.columns().to_vec(), &about)?;
         let encoder = output.encoder();
@@ -216,19 +218,4 @@ impl Failures {
         let room = SHOWN - self.first.len();
         self.first.extend(failures.into_iter().take(room));
     }
-}
-
-fn bar(rows: Option<u64>) -> Result<ProgressBar> {
-    let (bar, template) = match rows {
-        Some(rows) => (
-            ProgressBar::new(rows),
-            "{wide_bar} {human_pos} of {human_len} rows  {per_sec}  {eta} left",
-        ),
-        None => (
-            ProgressBar::no_length(),
-            "{spinner} {human_pos} rows  {per_sec}",
-        ),
-    };
-    bar.set_style(ProgressStyle::with_template(template)?);
-    Ok(bar)
 }

@@ -133,6 +133,8 @@ impl<I, S, R, E> Drop for Stop<'_, I, S, R, E> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -165,20 +167,25 @@ mod tests {
 
     #[test]
     fn one_slow_item_holds_the_others_to_a_few() {
-        for threads in [1, 2, 7] {
-            let seen = std::sync::atomic::AtomicUsize::new(0);
+        for threads in [2, 3, 7] {
+            let seen = AtomicUsize::new(0);
+            let held = AtomicUsize::new(0);
             let mut order = Vec::new();
             let outcome: Result<(), ()> = ordered(
                 0..500_usize,
                 threads,
                 |item| {
-                    seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    // The first waits until the others can go no further without it.
-                    while item == 0
-                        && seen.load(std::sync::atomic::Ordering::Relaxed)
-                            < (2 * threads).max(3) - 2
-                        && threads > 1
-                    {
+                    seen.fetch_add(1, Relaxed);
+                    // The first waits until the others have gone as far as they go without it: for long no item was taken.
+                    let (mut last, mut still) = (0, 0);
+                    while item == 0 && still < 20_000 {
+                        let now = seen.load(Relaxed);
+                        still = if now == last { still + 1 } else { 0 };
+                        last = now;
+                        if now <= 2 * threads {
+                            still = 0;
+                        }
+                        held.store(now, Relaxed);
                         std::thread::yield_now();
                     }
                     Ok(item)
@@ -190,6 +197,9 @@ mod tests {
             );
             outcome.unwrap();
             assert_eq!(order, (0..500).collect::<Vec<_>>(), "{threads} threads");
+            // Two results a thread wait for their turn, and each thread may have one item in hand.
+            let held = held.into_inner();
+            assert!(held <= 3 * threads, "{held} items, {threads} threads");
         }
     }
 

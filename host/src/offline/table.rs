@@ -53,8 +53,6 @@ pub struct Wanted {
     pub schema: Schema,
     /// Where in the table each is; none for one of nulls.
     pub places: Vec<Option<usize>>,
-    /// From where on the columns are somebody's who wants them although the others cannot be read.
-    pub kept: usize,
     /// Columns wanted as arrays.
     pub arrays: Vec<usize>,
 }
@@ -76,8 +74,6 @@ enum Raw {
 pub struct Decoder {
     name: String,
     wanted: Wanted,
-    /// What of the wanted columns is kept.
-    kept: Schema,
     /// Of a file of arrays, where in its batches the columns are.
     batch: Vec<usize>,
 }
@@ -145,18 +141,11 @@ impl Table {
         matches!(self.kind, Kind::Lines(_))
     }
 
-    /// Whether its rows are text that is read as the type that is wanted.
-    pub fn is_text(&self) -> bool {
-        !matches!(self.kind, Kind::Arrays(_))
-    }
-
     /// Its rows. An error where a column is of another type than is wanted of it.
     pub fn read(self, wanted: Wanted) -> Result<(Decoder, Chunks)> {
-        let kept = Schema::new(wanted.schema.fields()[wanted.kept..].to_vec());
         let mut decoder = Decoder {
             name: self.name,
             wanted,
-            kept,
             batch: Vec::new(),
         };
         let chunks: Chunks = match self.kind {

@@ -240,17 +240,9 @@ mod tests {
     use super::*;
     use crate::block::samples::{any_block, every_type, schema};
 
-    fn nullable(schema: &Schema) -> Schema {
-        let field = |field: &crate::schema::Field| crate::schema::Field {
-            nullable: true,
-            ..field.clone()
-        };
-        Schema::new(schema.fields().iter().map(field).collect())
-    }
-
     /// Every type, then every type again, under other names and nullable.
     fn widened() -> Schema {
-        let more = nullable(&every_type());
+        let more = every_type().opened();
         let more = more.fields().iter().map(|field| crate::schema::Field {
             name: format!("more_{}", field.name),
             ..field.clone()
@@ -281,7 +273,7 @@ mod tests {
     proptest! {
         #[test]
         fn rows_come_back_bit_by_bit(block in any_block(every_type(), 5)) {
-            let (columns, into) = (every_type(), nullable(&every_type()));
+            let (columns, into) = (every_type(), every_type().opened());
             let (mut same, mut looked_up) = (RowsBuilder::new(&columns), RowsBuilder::new(&into));
             for row in 0..block.rows() {
                 let mut bytes = Vec::new();

@@ -25,7 +25,7 @@ pub fn apart(
     let mut last = Arc::new(error);
     // Ranges still to be called, the first on top; the first of all has failed whole.
     let mut open = match block.rows() {
-        1 => return vec![(0..1, Err(last))],
+        rows @ (0 | 1) => return vec![(0..rows, Err(last))],
         rows => vec![rows / 2..rows, 0..rows / 2],
     };
     while let Some(range) = open.pop() {
@@ -48,4 +48,28 @@ pub fn apart(
         }
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::samples::schema;
+
+    /// Whatever fails for no rows has no halves to call for.
+    #[test]
+    fn what_fails_for_no_rows_or_one_is_not_halved() {
+        let inputs = schema(&[("x", "f64", true)]);
+        let fails = || Error::Internal("always".to_owned());
+        for rows in [0, 1] {
+            let call = |_: &Block| -> Result<Answer> { panic!("nothing is left to call for") };
+            let parts = apart(&inputs, call, &Block::nulls(&inputs, rows), fails(), 16);
+            let [(range, Err(error))] = &parts[..] else {
+                panic!("one part, which failed");
+            };
+            assert_eq!(
+                (range, error.to_string()),
+                (&(0..rows), fails().to_string())
+            );
+        }
+    }
 }

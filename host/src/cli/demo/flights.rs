@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::block::Block;
 use crate::offline::{self, json::write_row};
-use crate::schema::{DataType, Field, Schema};
+use crate::schema::{DataType, Field, Scalar, Schema};
 use crate::service::Definition;
 
 pub struct Flight {
@@ -31,11 +31,7 @@ pub enum Event<'a> {
 pub fn read(dir: &Path) -> Result<Vec<Flight>> {
     let service = std::fs::read_to_string(dir.join("flight-delay.toml"))?;
     let request = Definition::from_toml(&service)?.request;
-    let arr_delay = Field::new(
-        "arr_delay",
-        DataType::parse("f64").context("f64 is a type")?,
-        true,
-    );
+    let arr_delay = Field::new("arr_delay", DataType::One(Scalar::Float), true);
     let all = Schema::new(
         request
             .fields()

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use parking_lot::Mutex;
 
 use super::columns::{Columns, member};
 use super::results::{Counts, Results, lines};
 use crate::block::Block;
 use crate::cli::client::Client;
+use crate::cli::progress;
 use crate::offline::write::{Cells, Output, extension};
 use crate::offline::{
     Ill, forgiving,
@@ -72,8 +73,8 @@ impl Job<'_> {
             self.what, self.features
         );
 
-        let bar = bar(reader.rows_hint.map(|rows| rows.min(self.limit)))?;
-        bar.set_message(format!("scoring with {pinned}"));
+        let rows = reader.rows_hint.map(|rows| rows.min(self.limit));
+        let bar = progress::of_rows(rows, &format!("scoring with {pinned}"))?;
         let started = Instant::now();
         let (mut rows, mut counts) = (0, Counts::default());
         let mut output = None;
@@ -250,19 +251,4 @@ fn write_sent(block: &Block, schema: &Schema, row: usize, line: &mut Vec<u8>) {
         write_value(block, field, slot, row, line);
     }
     line.extend_from_slice(b"}\n");
-}
-
-fn bar(rows: Option<u64>) -> Result<ProgressBar> {
-    let (bar, template) = match rows {
-        Some(rows) => (
-            ProgressBar::new(rows),
-            "{msg} {wide_bar} {human_pos} of {human_len} rows  {per_sec}  {eta} left",
-        ),
-        None => (
-            ProgressBar::no_length(),
-            "{msg} {spinner} {human_pos} rows  {per_sec}",
-        ),
-    };
-    bar.set_style(ProgressStyle::with_template(template)?);
-    Ok(bar)
 }

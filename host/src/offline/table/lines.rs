@@ -12,7 +12,7 @@ use crate::block::RowsBuilder;
 use crate::error::{Error, Result};
 use crate::offline::read::Ill;
 use crate::request::decode_row;
-use crate::schema::{DataType, Scalar};
+use crate::schema::{DataType, Scalar, Schema};
 
 /// Rows that are looked at for the columns there are.
 const SEEN_ROWS: usize = 1_000;
@@ -167,14 +167,14 @@ pub fn decode(decoder: &Decoder, text: &Text, range: Range<usize>) -> Rows {
     }
 }
 
-/// Of a row that cannot be read, what is wanted all the same, if that can.
+/// Of a row that cannot be read whole, the columns that can: each may be wanted for itself.
 fn keep(decoder: &Decoder, line: &[u8], number: usize, rows: &mut RowsBuilder) {
-    let (schema, kept) = (&decoder.wanted.schema, &decoder.kept);
-    let mut one = RowsBuilder::new(kept);
-    if decode_row(kept, line, number, &mut one).is_ok() {
-        let block = one.finish();
-        for (at, &from) in kept.slots().iter().enumerate() {
-            rows.copy(schema.slot(decoder.wanted.kept + at), &block, from, 0);
+    let schema = &decoder.wanted.schema;
+    for (field, &slot) in schema.fields().iter().zip(schema.slots()) {
+        let alone = Schema::new(vec![field.clone()]);
+        let mut one = RowsBuilder::new(&alone);
+        if decode_row(&alone, line, number, &mut one).is_ok() {
+            rows.copy(slot, &one.finish(), alone.slot(0), 0);
         }
     }
 }
