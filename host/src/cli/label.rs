@@ -27,7 +27,7 @@ pub enum Label {
     ///
     /// Labels come late, and more than once: everything reported of a row is kept, and the one with the latest time counts;
     /// without a time of its own a label's is when it arrived, and of equal times the later arrival counts. To put a file
-    /// again is harmless.
+    /// again is harmless: what has a time is there already, and what has none is one report more that says the same.
     #[command(after_help = "\
 Examples:
   tidemill label put flight-delay --file arrivals.parquet

@@ -52,6 +52,9 @@ pub struct Reported {
     pub label: Map<String, Value>,
 }
 
+/// When a label was learnt (µs), and what it says as JSON.
+type Learnt = (i64, Vec<u8>);
+
 /// As it stands in the tree.
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
@@ -114,7 +117,7 @@ impl Labels {
             let said = said(declared, block, report.at);
             let time = report.time.unwrap_or(arrived);
             let added = added.entry(&report.subject).or_default();
-            let newest = |until: i64| -> Result<Option<(i64, Vec<u8>)>> {
+            let newest = |until: i64| -> Result<Option<Learnt>> {
                 let own = added.range(..=until).next_back();
                 let own = own.map(|(time, said)| (*time, said.clone()));
                 // Of equal times its own: the tree's came before.
@@ -169,19 +172,18 @@ impl Labels {
         Ok(all)
     }
 
-    /// Finds the label of a row that counts, of those whose time is not after `as_of` (µs): its time, and what it says as
-    /// JSON.
+    /// Finds the label of a row that counts, of those whose time is not after `as_of` (µs).
     pub fn last(
         &self,
         service: &str,
         as_of: i64,
-    ) -> Result<impl Fn(&Subject) -> Result<Option<(i64, Vec<u8>)>>> {
+    ) -> Result<impl Fn(&Subject) -> Result<Option<Learnt>>> {
         let tree = self.tree(service)?;
         Ok(move |subject: &Subject| last(&tree, subject, as_of))
     }
 }
 
-fn last(tree: &sled::Tree, subject: &Subject, as_of: i64) -> Result<Option<(i64, Vec<u8>)>> {
+fn last(tree: &sled::Tree, subject: &Subject, as_of: i64) -> Result<Option<Learnt>> {
     let range = timed(subject.bytes(), i64::MIN, i64::MIN, 0)
         ..=timed(subject.bytes(), as_of, i64::MAX, u32::MAX);
     let Some(item) = tree.range(range).next_back() else {
