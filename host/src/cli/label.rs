@@ -121,7 +121,7 @@ struct Put {
     silent: usize,
     counts: [u64; COUNTS.len()],
     unknown: Vec<String>,
-    /// Whether the server writes no log: then it cannot know an answer.
+    /// Whether the server writes no log, or cannot read it: then it cannot know an answer.
     no_log: bool,
 }
 
@@ -217,7 +217,7 @@ fn put(client: &Client, service: &str, file: &Path) -> Result<()> {
     }
     if no_log {
         println!(
-            "  the server writes no feature log, so whether it gave these answers is not known"
+            "  the server writes no feature log, or cannot read it, so whether it gave these answers is not known"
         );
     }
     if silent > 0 {
