@@ -92,6 +92,8 @@ struct Run<'a> {
     begun: Vec<bool>,
     done: Vec<bool>,
     scored: Scored,
+    /// Room for the key of a look-up.
+    key: Vec<u8>,
     /// When the last step ended.
     lap: Instant,
 }
@@ -121,6 +123,7 @@ impl<'a> Run<'a> {
             done: begun.clone(),
             begun,
             scored,
+            key: Vec::new(),
             lap: Instant::now(),
         }
     }

@@ -153,9 +153,9 @@ impl RowsBuilder {
 
     /// Appends the rows of a block of the same schema.
     pub fn append(&mut self, block: &Block) {
-        let schema = self.schema.clone();
-        let layout = schema.layout();
+        let layout = self.schema.layout();
         if block.rows != 1 || layout.lists > 0 {
+            let schema = self.schema.clone();
             for row in 0..block.rows {
                 self.begin_row();
                 for &slot in schema.slots() {

@@ -103,6 +103,9 @@ impl Block {
     /// Copies the values `from..to` of another block's pool behind those of this one's.
     pub(super) fn append(&mut self, other: &Block, pool: Pool, from: usize, to: usize) {
         match pool {
+            // One at a time, as most requests have it, a copy is dearer than a push.
+            Pool::Floats if to - from == 1 => self.floats.push(other.floats[from]),
+            Pool::Integers if to - from == 1 => self.integers.push(other.integers[from]),
             Pool::Floats => self.floats.extend_from_slice(&other.floats[from..to]),
             Pool::Integers => self.integers.extend_from_slice(&other.integers[from..to]),
             Pool::Booleans => self.booleans.extend_from_slice(&other.booleans[from..to]),

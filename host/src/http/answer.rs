@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::time::Duration;
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::Problem;
@@ -287,5 +286,5 @@ fn write_number(out: &mut Vec<u8>, value: Option<f64>) {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    let _ = serde_json::to_writer(out, &Value::from(text));
+    let _ = serde_json::to_writer(out, text);
 }

@@ -15,9 +15,12 @@ use super::{Group, Record, Shape};
 use crate::block::{Rows, Source};
 use crate::offline::arrow::{arrow_field, timestamp_type};
 
+/// The answer that a row was given in.
+pub(super) const REQUEST_ID: &str = "request_id";
+
 /// Columns that make no sense of a row that nobody asked for: no inputs, features or scores.
 pub const OF_ANSWERS: [&str; 10] = [
-    "request_id",
+    REQUEST_ID,
     "time",
     "row",
     "service",
@@ -33,7 +36,7 @@ pub const OF_ANSWERS: [&str; 10] = [
 pub fn arrow_schema(shape: &Shape) -> SchemaRef {
     let list = |item| DataType::List(Arc::new(Field::new("item", item, false)));
     let mut fields = vec![
-        Field::new("request_id", DataType::Utf8, false),
+        Field::new(REQUEST_ID, DataType::Utf8, false),
         Field::new("time", timestamp_type(), false),
         Field::new("row", DataType::Int32, false),
         Field::new("service", DataType::Utf8, false),

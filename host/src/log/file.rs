@@ -12,11 +12,12 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
 
 use super::Shape;
 use super::batch::Batch;
-use super::columns::arrow_schema;
+use super::columns::{REQUEST_ID, arrow_schema};
 
 /// The ending of a file that is not closed yet. Its name begins with a dot.
 const IN_PROGRESS: &str = ".parquet.inprogress";
@@ -56,15 +57,21 @@ impl OpenFile {
         let schema = arrow_schema(shape);
         let shape_text = serde_json::to_string(&**shape)
             .map_err(|error| ParquetError::External(error.into()))?;
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_created_by(concat!("tidemill ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_key_value_metadata(Some(vec![KeyValue::new(SHAPE_KEY.to_owned(), shape_text)]))
-            .build();
+            .set_key_value_metadata(Some(vec![KeyValue::new(SHAPE_KEY.to_owned(), shape_text)]));
+        // To look for a number among those before costs more than it saves, and no id comes twice.
+        for field in schema.fields() {
+            if field.data_type().is_primitive() || field.name() == REQUEST_ID {
+                let path = ColumnPath::from(field.name().as_str());
+                properties = properties.set_column_dictionary_enabled(path, false);
+            }
+        }
         let writer = ArrowWriter::try_new(
             File::create_new(&in_progress)?,
             schema.clone(),
-            Some(properties),
+            Some(properties.build()),
         )?;
         Ok(OpenFile {
             shape: shape.clone(),

@@ -43,7 +43,7 @@ impl Run<'_> {
     pub(super) fn look_up(&mut self, at: usize, lookup: &LookUp) -> Result<()> {
         let rows = self.rows_of(at);
         let mut reading = Reading::new(&self.plan.steps[at], lookup);
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.key);
         for place in 0..rows.len(self.scored.total) {
             if !self.key(at, lookup, rows.original(place), &mut bytes) {
                 reading.absent(Status::Null, None);
@@ -62,6 +62,7 @@ impl Run<'_> {
             }
         }
         let found = reading.finish(rows, self.live.clone());
+        self.key = bytes;
         self.keep(at, found);
         Ok(())
     }

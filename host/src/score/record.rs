@@ -57,21 +57,18 @@ impl Scored {
                 })
             })
             .collect();
-        let mut sources = self.sources.into_iter();
-        let request = sources.next();
-        let logged = sources
-            .zip(&plan.steps)
-            .filter(|(_, step)| step.is_logged());
+        // The request, then the steps.
+        let mut logged =
+            std::iter::once(true).chain(plan.steps.iter().map(|step| step.is_logged()));
+        let mut groups = self.sources;
+        groups.retain(|_| logged.next().unwrap_or_default());
         Record {
             shape: service.shape.clone(),
             request_id,
             time,
             role,
             micros: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
-            groups: request
-                .into_iter()
-                .chain(logged.map(|(source, _)| source))
-                .collect(),
+            groups,
             lookups,
             vector,
             vector_rows,
