@@ -202,9 +202,9 @@ impl Transform {
         (answer, used)
     }
 
-    /// Asks a new instance what a used one failed on: what that had been through may be why, and whether a row passes
-    /// depends on nothing but the row. A guest that only had less memory left than a new one is honest; one that failed
-    /// for another reason kept something between calls.
+    /// Asks a new instance what a used one failed on: what that had been through may be why, and no row fails for those
+    /// before it. A guest that only had less memory left than a new one is honest; one that failed for another reason kept
+    /// something between calls.
     fn ask_again(&self, rows: &Block, fault: Error) -> Result<Answer> {
         if rows.rows() > 1 && is_bound(&fault) {
             // It is tried again in parts anyway.
@@ -221,8 +221,8 @@ impl Transform {
     /// Calls for all rows at once or, over `rows_per_call`, for parts of them.
     ///
     /// Fuel, memory and size of answer bound a call, so a row that passes alone could fail in the company of dear rows.
-    /// Where a call of several rows meets such a bound, it is tried again in parts, down to one row: whether a row passes
-    /// depends on nothing but the row.
+    /// Where a call of several rows meets such a bound, it is tried again in parts, down to one row: no row fails for its
+    /// neighbours. One that is too dear alone may pass in company, whose fuel it shares.
     fn split(&self, rows: &Block, call: impl Fn(&Block) -> Result<Answer>) -> Result<Answer> {
         let (inputs, outputs) = (&self.0.description.inputs, &self.0.description.outputs);
         let total = rows.rows();
