@@ -42,15 +42,7 @@ fn every_type() -> &'static Schema {
 }
 
 fn field(name: &str, data_type: &str, nullable: bool) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type: DataType::parse(data_type).expect("a type"),
-        nullable,
-        doc: String::new(),
-        minimum: None,
-        maximum: None,
-        default: None,
-    }
+    Field::new(name, DataType::parse(data_type).expect("a type"), nullable)
 }
 
 /// All that can be read of a block, read.

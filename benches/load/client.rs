@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cpu_time::ProcessTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -62,6 +62,41 @@ impl Target {
             requests: Arc::new(requests.collect()),
         })
     }
+
+    /// What all of these ask, of each one request after another; they ask the same server.
+    pub fn of_all(targets: &[Target]) -> Result<Target> {
+        let first = targets.first().context("nothing is asked")?;
+        let longest = targets.iter().map(|one| one.requests.len()).max();
+        let requests = (0..longest.unwrap_or(0).max(targets.len())).map(|at| {
+            let requests = &targets[at % targets.len()].requests;
+            requests[at % requests.len()].clone()
+        });
+        Ok(Target {
+            address: first.address,
+            requests: Arc::new(requests.collect()),
+        })
+    }
+}
+
+/// How long each of so many requests took that are answered with 200, in turn over one connection, which is there before
+/// the first.
+pub fn one_by_one(target: &Target, count: usize) -> Result<Vec<Duration>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut connection = Connection::new(target.clone(), 0);
+        connection.connect().await?;
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            connection.at += 1;
+            let started = Instant::now();
+            let status = connection.exchange().await?;
+            times.push(started.elapsed());
+            ensure!(status == 200, "{} answers {status}", target.address);
+        }
+        Ok(times)
+    })
 }
 
 /// Asks as planned; what came of it, in how many seconds, and what CPU time it took this process.
@@ -189,17 +224,20 @@ impl Connection {
         self.tally
     }
 
+    async fn connect(&mut self) -> Result<()> {
+        let stream = TcpStream::connect(self.target.address).await?;
+        stream.set_nodelay(true)?;
+        self.tally.connects += 1;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
     /// Sends the next request and reads its answer.
     async fn exchange(&mut self) -> Result<u16> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            none => {
-                let stream = TcpStream::connect(self.target.address).await?;
-                stream.set_nodelay(true)?;
-                self.tally.connects += 1;
-                none.insert(stream)
-            }
-        };
+        if self.stream.is_none() {
+            self.connect().await?;
+        }
+        let stream = self.stream.as_mut().context("a connection")?;
         let requests = &self.target.requests;
         let request = &requests[self.at % requests.len()];
         let (mut reader, mut writer) = stream.split();

@@ -11,20 +11,24 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The demo's service for flights.
+pub fn service() -> Result<Definition> {
+    let text = std::fs::read_to_string(root().join("demo/flights/flight-delay.toml"))
+        .context("the flights are in the checkout this program was built from")?;
+    Ok(Definition::from_toml(&text)?)
+}
+
 /// A body for each group of so many flights; 0: one as `inputs`. All leave in the last minute of which the weather is known,
 /// as flights do that are asked about when they leave: otherwise most look-ups of the weather would be of history.
 pub fn bodies(rows: usize) -> Result<Vec<Vec<u8>>> {
-    let dir = root().join("demo/flights");
-    let service = std::fs::read_to_string(dir.join("flight-delay.toml"))
-        .context("the flights are in the checkout this program was built from")?;
-    let request = Definition::from_toml(&service)?.request;
+    let request = service()?.request;
     let mut flights = Vec::new();
     let slot = |name: &str| {
         let at = request.position(name);
         at.map(|at| request.slot(at)).context(format!("no {name}"))
     };
     let (scheduled, departed) = (slot("scheduled")?, slot("departed")?);
-    let blocks = offline::open(&dir.join("flights.parquet"), &request)?;
+    let blocks = offline::open(&root().join("demo/flights/flights.parquet"), &request)?;
     let blocks: Vec<Block> = blocks.collect::<Result<_, _>>()?;
     let departures = blocks
         .iter()

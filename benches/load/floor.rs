@@ -1,141 +1,218 @@
-//! What an answer costs beside what HTTP costs: the flights of the demo, asked of the server and of a server that reads
-//! the same bodies and answers with a constant of the same length, in turns.
+//! What an answer costs beside what HTTP costs: the flights of the demo, asked of servers with the feature log and
+//! without it, and of a server that reads the same bodies and answers with a constant of the same length, in turns.
 
-use anyhow::{Result, bail};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::client::{self, Pace, Plan, Target};
-use crate::server::{Served, Server};
+use crate::server::{self, Served, Server};
+use crate::table::Lines;
 use crate::tally::Report;
+use crate::timing::{Cost, median};
 use crate::{flights, measure};
 
 #[derive(Args)]
 pub struct Floor {
     #[command(flatten)]
     served: Served,
-    /// Seconds of each round.
-    #[arg(long, default_value_t = 2.0)]
+    #[command(flatten)]
+    http: Http,
+}
+
+#[derive(Args)]
+pub struct Http {
+    /// Seconds of each round over HTTP.
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Rounds, of which the median is told.
+    /// Rounds over HTTP, of which the median is told.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How many connections; each has lines of its own.
+    /// How many connections; each number has lines of its own.
     #[arg(long, value_delimiter = ',', default_value = "1,8,64")]
     connections: Vec<usize>,
+    /// Open loop: all servers are asked at this share of the rate of the slowest in a closed loop. A latency counts from
+    /// when the request was due.
+    #[arg(long, default_value_t = 0.5)]
+    share: f64,
     /// Services of the data folder, each of which is asked the same.
     #[arg(long, value_delimiter = ',', default_value = "flight-delay")]
     services: Vec<String>,
 }
 
-/// A server's figures in one round.
-struct Figures {
-    cpu: f64,
-    rate: f64,
-    p50: f64,
-    p99: f64,
-}
+/// How long a request of an open loop waits for a free connection before it is given up, which fails the measurement.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 impl Floor {
     pub fn run(self) -> Result<()> {
+        self.http.check()?;
+        let temporary = tempfile::tempdir()?;
+        let data = self.served.data(temporary.path())?;
+        let lines = Lines::new(1);
+        lines.head();
+        self.http.measure(&self.served, &data, &lines)
+    }
+}
+
+/// A server under one of its services.
+struct Asked<'a> {
+    name: String,
+    server: &'a Server,
+    target: Target,
+}
+
+/// What came of a round.
+struct Figures {
+    /// Requests a second.
+    rate: f64,
+    /// The server's CPU for one; on the clock, how long after the one before it was answered.
+    request: Cost,
+    p50: Cost,
+    p99: Cost,
+}
+
+impl Http {
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.rounds > 0, "--rounds is 0: nothing would be measured");
+        ensure!(
+            self.seconds > 0.0,
+            "--seconds is {}: nothing would be measured",
+            self.seconds
+        );
+        ensure!(
+            !self.connections.contains(&0),
+            "--connections has a 0: nobody would ask"
+        );
+        ensure!(
+            self.share > 0.0 && self.share < 1.0,
+            "--share is {}: it lies between 0 and 1, for at the whole rate what waits grows for ever",
+            self.share
+        );
+        Ok(())
+    }
+
+    pub fn measure(&self, served: &Served, data: &Path, lines: &Lines) -> Result<()> {
         let bodies = flights::bodies(0)?;
-        let server = self.served.start()?;
+        let copied = tempfile::tempdir()?;
+        server::copy(data, copied.path())?;
+        let logs = served.serve(data, "", None)?;
+        let bare = served.serve(copied.path(), "[log]\nenabled = false", None)?;
         let target = |server: &Server, service: &str| {
             let url = format!("{}/v1/services/{service}/score", server.url);
             Target::new(&url, "POST", &bodies)
         };
-        let answer = ureq::post(format!(
-            "{}/v1/services/{}/score",
-            server.url, self.services[0]
-        ))
-        .content_type("application/json")
-        .send(&bodies[0])?
-        .body_mut()
-        .read_to_vec()?;
-        let floor = Server::floor(answer.len())?;
-        println!(
-            "A request has {} bytes on the average, an answer {}; × is the ratio to the floor. Medians of {} rounds of {} s.\n",
-            bodies.iter().map(Vec::len).sum::<usize>() / bodies.len(),
-            answer.len(),
-            self.rounds,
-            self.seconds
-        );
-        println!(
-            "{:<16} {:>11} {:>19} {:>20} {:>19} {:>19}",
-            "", "connections", "CPU µs a request", "requests a second", "p50 µs", "p99 µs"
-        );
-        let mut subjects = vec![("floor".to_owned(), &floor, target(&floor, "floor")?)];
+        let url = format!("{}/v1/services/{}/score", bare.url, self.services[0]);
+        let mut answer = ureq::post(url)
+            .content_type("application/json")
+            .send(&bodies[0])?;
+        let answer = answer.body_mut().read_to_vec()?.len();
+        let floor = Server::floor(answer)?;
+        let asked = |name: String, server, service| {
+            let target = target(server, service)?;
+            anyhow::Ok(Asked {
+                name,
+                server,
+                target,
+            })
+        };
+        let mut all = vec![asked("a constant".to_owned(), &floor, "floor")?];
         for service in &self.services {
-            subjects.push((service.clone(), &server, target(&server, service)?));
+            all.push(asked(format!("{service}, no log"), &bare, service)?);
+            all.push(asked(service.clone(), &logs, service)?);
         }
+        lines.group(&format!(
+            "scores over HTTP: a request has {} bytes on the average, an answer {answer}",
+            bodies.iter().map(Vec::len).sum::<usize>() / bodies.len(),
+        ));
         for &connections in &self.connections {
-            let plan = Plan {
-                connections,
-                seconds: self.seconds,
-                threads: 1,
-                pace: Pace::Closed,
-            };
-            let warm = Plan {
-                seconds: 0.5,
-                ..plan
-            };
-            let mut rounds: Vec<Vec<Figures>> = subjects.iter().map(|_| Vec::new()).collect();
-            for (_, _, target) in &subjects {
-                client::run(target, &warm)?;
+            let closed = self.rounds(&all, connections, Pace::Closed)?;
+            print(lines, &all, &closed, &format!("over {connections}"));
+            let rates = (closed.iter()).map(|rounds| median(rounds.iter().map(|one| one.rate)));
+            let rate = rates.fold(f64::INFINITY, f64::min) * self.share;
+            let give_up = GIVE_UP;
+            let open = self.rounds(&all, connections, Pace::Open { rate, give_up })?;
+            let how = format!("over {connections} at {rate:.0}/s");
+            print(lines, &all, &open, &how);
+        }
+        Ok(())
+    }
+
+    /// Asks all in turns.
+    fn rounds(
+        &self,
+        all: &[Asked<'_>],
+        connections: usize,
+        pace: Pace,
+    ) -> Result<Vec<Vec<Figures>>> {
+        let plan = |seconds| Plan {
+            connections,
+            seconds,
+            threads: 1,
+            pace,
+        };
+        for asked in all {
+            client::run(&asked.target, &plan(0.3))?;
+        }
+        let mut figures: Vec<Vec<Figures>> = all.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.rounds {
+            for (asked, figures) in all.iter().zip(&mut figures) {
+                let report = measure(
+                    &asked.target,
+                    &plan(self.seconds),
+                    Some(asked.server.child.id()),
+                )?;
+                figures.push(Figures::of(&report, pace)?);
             }
-            for _ in 0..self.rounds {
-                for ((_, server, target), rounds) in subjects.iter().zip(&mut rounds) {
-                    let report = measure(target, &plan, Some(server.child.id()))?;
-                    rounds.push(Figures::of(&report)?);
-                }
-            }
-            let floor = Figures::median(&rounds[0]);
-            for ((name, ..), rounds) in subjects.iter().zip(&rounds) {
-                let own = Figures::median(rounds);
-                let cell = |own: f64, floor: f64, width: usize| {
-                    format!(
-                        "{:>width$} ({:.2} ×)",
-                        format!("{own:.1}"),
-                        own / floor,
-                        width = width - 9
-                    )
-                };
-                println!(
-                    "{name:<16} {connections:>11} {} {} {} {}",
-                    cell(own.cpu, floor.cpu, 19),
-                    cell(own.rate, floor.rate, 20),
-                    cell(own.p50, floor.p50, 19),
-                    cell(own.p99, floor.p99, 19),
+        }
+        Ok(figures)
+    }
+}
+
+/// A service without the log beside the constant, with it beside the constant, and with it beside itself without.
+fn print(lines: &Lines, all: &[Asked<'_>], figures: &[Vec<Figures>], how: &str) {
+    for bare in (1..all.len()).step_by(2) {
+        for (own, floor) in [(bare, 0), (bare + 1, 0), (bare + 1, bare)] {
+            for (what, cost) in [
+                ("", (|one| one.request) as fn(&Figures) -> Cost),
+                (", p50", |one| one.p50),
+                (", p99", |one| one.p99),
+            ] {
+                let costs = |at: usize| figures[at].iter().map(cost).collect::<Vec<Cost>>();
+                lines.line(
+                    &format!("{} {how}{what}", all[own].name),
+                    &costs(own),
+                    &all[floor].name,
+                    &costs(floor),
                 );
             }
         }
-        Ok(())
     }
 }
 
 impl Figures {
-    fn of(report: &Report) -> Result<Figures> {
-        if report.statuses.keys().any(|status| *status != 200) {
+    fn of(report: &Report, pace: Pace) -> Result<Figures> {
+        let others = report.statuses.keys().any(|status| *status != 200);
+        if others || report.given_up + report.broken > 0 {
             bail!("not all was answered: {report}");
         }
-        Ok(Figures {
-            cpu: report.server_cpu_us_per_answer.unwrap_or(f64::NAN),
-            rate: report.good_per_second,
-            p50: f64::from(report.good.p50),
-            p99: f64::from(report.good.p99),
-        })
-    }
-
-    fn median(rounds: &[Figures]) -> Figures {
-        let median = |of: fn(&Figures) -> f64| {
-            let mut all: Vec<f64> = rounds.iter().map(of).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
+        let on_the_clock = |micros: u32| Cost {
+            cpu: f64::NAN,
+            wall: f64::from(micros) * 1e3,
         };
-        Figures {
-            cpu: median(|figures| figures.cpu),
-            rate: median(|figures| figures.rate),
-            p50: median(|figures| figures.p50),
-            p99: median(|figures| figures.p99),
-        }
+        Ok(Figures {
+            rate: report.good_per_second,
+            request: Cost {
+                cpu: report.server_cpu_us_per_answer.unwrap_or(f64::NAN) * 1e3,
+                wall: match pace {
+                    Pace::Closed => 1e9 / report.good_per_second,
+                    // As many as were asked for.
+                    Pace::Open { .. } => f64::NAN,
+                },
+            },
+            p50: on_the_clock(report.good.p50),
+            p99: on_the_clock(report.good.p99),
+        })
     }
 }

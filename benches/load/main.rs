@@ -1,16 +1,21 @@
 //! Puts load on a server and says how it fared.
 //!
-//! `floor` says what an answer costs beside what HTTP costs. `run` asks one thing over so many connections: as fast as they are answered (a closed loop), or at a fixed rate (an open
-//! loop), where a latency counts from the moment the request was due, so that an answer that makes others wait is charged
-//! for them. `overload` starts a server with the flights of the demo, finds what it can do, and asks ten times that.
+//! `table` prints what each part of an answer costs beside a floor measured in the same run; `floor` the part of it that goes
+//! over HTTP. `run` asks one thing over so many connections: as fast as they are answered (a closed loop), or at a fixed rate
+//! (an open loop), where a latency counts from the moment the request was due, so that an answer that makes others wait is
+//! charged for them. `overload` starts a server with the flights of the demo, finds what it can do, and asks ten times that.
 
 mod client;
+mod cold;
 mod flights;
 mod floor;
+mod natives;
 mod overload;
 mod process;
 mod server;
+mod table;
 mod tally;
+mod timing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,8 +43,12 @@ enum Command {
     Run(Run),
     /// Start a server with the demo's flights, find what it can do, ask ten times that, and see how it recovers.
     Overload(overload::Overload),
-    /// Ask for scores, and ask a server that only reads and answers: what comes on top of HTTP.
+    /// The table of what everything costs, each line beside a floor measured in the same run, in CPU time and on the clock.
+    Table(table::Table),
+    /// Ask for scores, and ask a server that only reads and answers: what comes on top of HTTP, in a closed and an open loop.
     Floor(floor::Floor),
+    /// Start a server over many transforms and services: when it is ready, what the first request takes, what memory it has.
+    Cold(cold::Cold),
     /// The server that only reads and answers.
     #[command(hide = true)]
     FloorServer { bytes: usize },
@@ -89,6 +98,8 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(run) => run.run(),
         Command::Overload(overload) => overload.run(),
+        Command::Table(table) => table.run(),
+        Command::Cold(cold) => cold.run(),
         Command::Floor(floor) => floor.run(),
         Command::FloorServer { bytes } => server::serve_floor(bytes),
     }

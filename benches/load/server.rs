@@ -33,16 +33,48 @@ impl Served {
             Some(dir) => dir.clone(),
             None => demo(&self.program, temporary.path())?,
         };
-        let config = temporary.path().join("load.toml");
-        std::fs::write(&config, &self.config)?;
+        self.serve(&data, "", Some(temporary))
+    }
+
+    /// A folder within `dir` that holds what the data folder holds, or the demo where none is given.
+    pub fn data(&self, dir: &Path) -> Result<PathBuf> {
+        let Some(given) = &self.data_dir else {
+            return demo(&self.program, dir);
+        };
+        let data = dir.join("data");
+        copy(given, &data)?;
+        Ok(data)
+    }
+
+    /// A server of this data folder, with lines of configuration after those that are asked for.
+    pub fn serve(&self, data: &Path, lines: &str, files: Option<TempDir>) -> Result<Server> {
+        let files = files.map_or_else(tempfile::tempdir, Ok)?;
+        let config = files.path().join("load.toml");
+        std::fs::write(&config, format!("{}\n{lines}", self.config))?;
         let mut command = Command::new(&self.program);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .arg("--config")
             .arg(config);
-        Server::of(command, Some(temporary))
+        Server::of(command, Some(files))
     }
+}
+
+/// Copies a folder and all that is in it.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    let entries = std::fs::read_dir(from)
+        .with_context(|| format!("cannot read the folder {}", from.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &to)?,
+            false => _ = std::fs::copy(entry.path(), to)?,
+        }
+    }
+    Ok(())
 }
 
 /// Runs the demo, and gives the folder it leaves behind.
@@ -101,14 +133,19 @@ impl Drop for Server {
     }
 }
 
-/// What [`Server::floor`] runs: axum as its documentation has it, one route, the body read, a constant answered.
-pub fn serve_floor(bytes: usize) -> Result<()> {
+/// Axum as its documentation has it: one route, the body read, so many bytes answered.
+pub fn floor_router(bytes: usize) -> Router {
     let answer = Bytes::from("x".repeat(bytes));
     let handler = move |_: axum::extract::Path<String>, _: Bytes| {
         let answer = answer.clone();
         async move { ([(CONTENT_TYPE, "application/json")], answer) }
     };
-    let router = Router::new().route("/v1/services/{id}/score", post(handler));
+    Router::new().route("/v1/services/{id}/score", post(handler))
+}
+
+/// What [`Server::floor`] runs.
+pub fn serve_floor(bytes: usize) -> Result<()> {
+    let router = floor_router(bytes);
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("listening on http://{}", listener.local_addr()?);

@@ -14,6 +14,7 @@
 mod common;
 mod models;
 mod ort;
+mod reads;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -140,7 +141,8 @@ fn compare(runtime: &ort::Runtime, name: &str, proto: &tract_onnx::pb::ModelProt
                     .into_tvalue()
             })
             .collect();
-        let reads = Reads::new(&predictor, facts.trees, facts.tree_nodes / facts.trees);
+        let words = predictor.tree_bytes() / 8;
+        let reads = reads::Reads::new(words, facts.trees, facts.tree_nodes / facts.trees);
         let mut timed = [f64::MAX; 4];
         // Rounds of all four in turn, and the best of each: neighbours on the machine disturb all alike.
         for _ in 0..7 {
@@ -191,47 +193,6 @@ fn time(mut call: impl FnMut(usize)) -> f64 {
         if spent > Duration::from_millis(60) {
             return spent.as_secs_f64() * 1e6 / calls as f64;
         }
-    }
-}
-
-/// The reads of a walk without the walk: eight bytes for each node on a path through each tree, at known places.
-struct Reads {
-    memory: Vec<u64>,
-    /// For each of 64 made-up rows.
-    places: Vec<Vec<u32>>,
-}
-
-impl Reads {
-    fn new(predictor: &tidemill_onnx_ml::Predictor, trees: usize, nodes_a_tree: usize) -> Reads {
-        let words = predictor.tree_bytes() / 8;
-        let mut random = Random(3);
-        let tree = words / trees;
-        let path = |random: &mut Random| {
-            let mut places = vec![];
-            for t in 0..trees {
-                // Breadth-first numbering of a complete tree of this size.
-                let mut at = 0;
-                while at < nodes_a_tree {
-                    places.push((t * tree + at.min(tree - 1)) as u32);
-                    at = 2 * at + 1 + (random.next() & 1) as usize;
-                }
-            }
-            places
-        };
-        Reads {
-            memory: vec![1; words],
-            places: (0..64).map(|_| path(&mut random)).collect(),
-        }
-    }
-
-    fn rows(&self, first: usize, rows: usize) -> u64 {
-        let mut sum = 0u64;
-        for r in 0..rows {
-            for &place in &self.places[(first + r) % self.places.len()] {
-                sum = sum.wrapping_add(self.memory[place as usize]);
-            }
-        }
-        sum
     }
 }
 
