@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::access::{folder, with};
 use super::command_line::{bad, good, tidemill};
-use super::support::{Server, guest, text};
+use super::support::{Server, guest, text, until};
 
 fn start(data: &Path) -> Server {
     Server::start(|config| config.data_dir = data.to_owned())
@@ -302,15 +301,11 @@ fn a_client_that_goes_away_leaves_an_end_too() {
         .write_all(b"POST /v1/views HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500\r\n\r\nname")
         .expect("it is sent");
     drop(stream);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let ended = || lines(&server, "action=view.register").pop();
-    let outcome = loop {
-        match ended() {
-            Some(line) if line["outcome"] != json!("begun") => break line["outcome"].clone(),
-            _ => assert!(Instant::now() < deadline, "no end is written"),
-        }
-    };
-    assert_eq!(outcome, json!("invalid-request"));
+    let ended = until("an end is written", || {
+        let line = lines(&server, "action=view.register").pop();
+        line.filter(|line| line["outcome"] != json!("begun"))
+    });
+    assert_eq!(ended["outcome"], json!("invalid-request"));
 }
 
 #[test]

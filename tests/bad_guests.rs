@@ -1,11 +1,10 @@
 //! A transform that misbehaves: the request gets an answer that names transform, version and cause, and the next works.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Server, guest, guests};
+use super::support::{Over, Random, Server, damaged, guest, guests, until};
 
 /// Guests that are admitted and are wrong where x is 13.
 pub const ADMITTED: [&str; 17] = [
@@ -316,23 +315,18 @@ fn audited(guest: Vec<u8>, name: &str) -> Server {
 fn state_that_hides_from_admission_is_seen_and_ended_by_the_running_server() {
     let server = audited(guest("sleeper"), "sleeper");
     let path = "/v1/services/sleeper/features";
-    let ask = |x: f64| {
+    let ask = |server: &Server, x: f64| {
         let answer = server.post(path, json!({ "inputs": { "x": x } }).to_string());
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json["results"][0]["features"]["guest.y"].as_f64()
     };
     // One thread may have an instance that is awake, and another one that is not: some answer is wrong sooner or later.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let skewed = || {
-        let metrics = server.get("/metrics").text;
-        let name = "tidemill_skew_total{column=\"guest.y\",service=\"sleeper\",version=\"1\"} ";
-        metrics.contains(name)
-    };
-    while !skewed() {
-        assert!(Instant::now() < deadline, "nothing was seen");
-        ask(WORD);
-        ask(1.0);
-    }
+    let name = "tidemill_skew_total{column=\"guest.y\",service=\"sleeper\",version=\"1\"} ";
+    until("it is seen", || {
+        ask(&server, WORD);
+        ask(&server, 1.0);
+        server.get("/metrics").text.contains(name).then_some(())
+    });
     assert!(!server.files_in("skew").is_empty());
     let digest = server.get("/v1/transforms/sleeper").json["digest"].take();
     let digest = digest.as_str().expect("a digest");
@@ -342,10 +336,23 @@ fn state_that_hides_from_admission_is_seen_and_ended_by_the_running_server() {
             .files_in("compiled")
             .contains(&format!("{digest}.keeps-state"))
     );
-    for _ in 0..50 {
-        assert_eq!(ask(WORD), Some(WORD + 1.0));
-        assert_eq!(ask(1.0), Some(2.0));
-    }
+    let pure = |server: &Server| {
+        for _ in 0..50 {
+            assert_eq!(ask(server, WORD), Some(WORD + 1.0));
+            assert_eq!(ask(server, 1.0), Some(2.0));
+        }
+    };
+    pure(&server);
+
+    // Another server on what this one kept, which computes nothing again and so has nothing but the note.
+    let kept = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    server.copy(kept.path());
+    let path = kept.path().to_owned();
+    let next = Server::start(|config| {
+        config.data_dir = path;
+        config.skew.share = 0.0;
+    });
+    pure(&next);
 }
 
 /// A used instance that fails where a new one answers costs no answer, not even the first.
@@ -445,37 +452,6 @@ fn a_refusal_carries_the_report_of_its_admission() {
     );
 }
 
-/// SplitMix64: the same damage every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end.max(1) as u64) as usize
-    }
-}
-
-fn damaged(whole: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut bytes = whole.to_vec();
-    for _ in 0..1 + random.below(4) {
-        let at = random.below(bytes.len());
-        match random.below(5) {
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = [0, 0xff, 0x7f, 0x80][random.below(4)],
-            2 => bytes.truncate(at.max(1)),
-            3 => drop(bytes.remove(at)),
-            _ => {
-                let end = (at + 1 + random.below(64)).min(bytes.len());
-                let piece = bytes[at..end].to_vec();
-                bytes.splice(at..at, piece);
-            }
-        }
-    }
-    bytes
-}
-
 /// A component whose two functions are none of ours, with whatever else stands in its module.
 fn component(items: &str) -> Vec<u8> {
     let text = format!(
@@ -505,12 +481,7 @@ fn patched(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
 /// Everything that should never be registered: refused in a sentence, with nothing kept and the next request answered.
 #[test]
 fn nothing_is_half_registered() {
-    let server = Server::start(|_| {});
-    server.admit(&guest("good"));
-    server.define(
-        "/v1/services",
-        "name = \"next\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good\"\n",
-    );
+    let server = Server::with_next(|_| {});
     let kept = ["artifacts", "compiled"].map(|folder| server.files_in(folder));
     let loops = |count| format!("(func {} {})", "(loop ".repeat(count), ")".repeat(count));
     let mut large = component("");
@@ -604,8 +575,7 @@ fn nothing_is_half_registered() {
         let detail = answer.json["detail"].as_str().unwrap_or_default();
         assert_eq!(answer.status, status, "{what}: {}", answer.text);
         assert!(detail.contains(reason), "{what}: {detail}\n{reason}");
-        let next = server.post("/v1/services/next/features", "{\"inputs\": {\"x\": 1}}");
-        assert_eq!(next.status, 200, "after {what}: {}", next.text);
+        server.goes_on();
     }
     let listed = server.get("/v1/transforms").json;
     assert_eq!(
@@ -640,12 +610,7 @@ fn ten_thousand_functions_are_compiled_and_refused_for_what_they_are() {
 /// Bytes changed, cut and doubled: admitted or refused in a sentence, and the next request is answered.
 #[test]
 fn damaged_components_are_refused_and_the_server_goes_on() {
-    let server = Server::start(|_| {});
-    server.admit(&guest("good"));
-    server.define(
-        "/v1/services",
-        "name = \"next\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good\"\n",
-    );
+    let server = Server::with_next(|_| {});
     let whole = guest("refuses");
     let mut random = Random(7);
     let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
@@ -658,8 +623,7 @@ fn damaged_components_are_refused_and_the_server_goes_on() {
             200 | 201 | 409 => {}
             _ => assert_eq!(answer.status, 422, "{}", answer.text),
         }
-        let next = server.post("/v1/services/next/features", "{\"inputs\": {\"x\": 1}}");
-        assert_eq!(next.status, 200, "{}", next.text);
+        server.goes_on();
     }
     assert!(statuses[&422] > 75, "{statuses:?}");
 }
@@ -668,12 +632,7 @@ fn damaged_components_are_refused_and_the_server_goes_on() {
 /// for a score in the meantime gets one.
 #[test]
 fn compile_bombs_do_not_stop_the_scoring() {
-    let server = Server::start(|_| {});
-    server.admit(&guest("good"));
-    server.define(
-        "/v1/services",
-        "name = \"next\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good\"\n",
-    );
+    let server = Server::with_next(|_| {});
     let heavy = |at: usize| {
         let locals = "(local i32)".repeat(900);
         let branches = "(if (local.get 0) (then))".repeat(1_000 + at);
@@ -681,11 +640,11 @@ fn compile_bombs_do_not_stop_the_scoring() {
     };
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let end = Over(&over);
         let scoring = scope.spawn(|| {
             let mut answered = 0;
             while !over.load(Ordering::Relaxed) {
-                let next = server.post("/v1/services/next/features", "{\"inputs\": {\"x\": 1}}");
-                assert_eq!(next.status, 200, "{}", next.text);
+                server.goes_on();
                 answered += 1;
             }
             answered
@@ -700,7 +659,7 @@ fn compile_bombs_do_not_stop_the_scoring() {
             .into_iter()
             .map(|bomb| bomb.join().expect("an answer"))
             .collect();
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         assert!(scoring.join().expect("it scores") > 0);
         for answer in answers {
             assert_eq!(answer.status, 422, "{}", answer.text);

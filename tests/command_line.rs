@@ -1,12 +1,10 @@
 //! The program as a person types it.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::support::{Server, cards, file, flight, flights, guest};
+use super::support::{Server, cards, file, flight, flights, guest, serve, signal};
 
 pub fn tidemill(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
@@ -208,54 +206,6 @@ fn views_models_and_services_are_shown() {
         service.contains("pins card-payment@1.0.0") && service.contains("payment.km_from_home"),
         "{service}"
     );
-}
-
-pub struct Process(pub Child);
-
-impl Process {
-    pub fn id(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts `tidemill serve` on a free port; its address.
-pub fn serve(data: &Path) -> (Process, String) {
-    started(tidemill(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data))
-}
-
-/// Starts a server; its address.
-pub fn started(command: &mut Command) -> (Process, String) {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("its output"))
-        .read_line(&mut line)
-        .expect("a line");
-    let url = line
-        .trim()
-        .strip_prefix("listening on ")
-        .expect("its address")
-        .to_owned();
-    (Process(child), url)
-}
-
-/// Sends a signal such as `-TERM`.
-pub fn signal(process: &Process, name: &str) {
-    let sent = Command::new("kill")
-        .args([name, &process.0.id().to_string()])
-        .status()
-        .expect("kill");
-    assert!(sent.success());
 }
 
 #[test]

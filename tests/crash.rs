@@ -5,53 +5,41 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use arrow_array::{Array, StringArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use super::support::good;
+use super::support::{Process, good, serving, started};
 
 /// Registrations of a round, if nothing stops it.
 const REGISTRATIONS: usize = 200;
 /// Every how manieth is a transform: they are dear.
 const TRANSFORMS: usize = 20;
 
-struct Process {
-    child: Child,
+/// A server in a process of its own, and who asks it.
+struct Running {
+    process: Process,
     url: String,
     agent: ureq::Agent,
 }
 
-impl Process {
-    fn start(data: &Path) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidemill"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .arg("--config")
-            .arg(data.join("config.toml"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output"))
-            .read_line(&mut line)
-            .expect("a line");
-        let url = line
-            .trim()
-            .strip_prefix("listening on ")
-            .expect("its address")
-            .to_owned();
+impl Running {
+    fn start(data: &Path) -> Running {
+        let config = data.join("config.toml");
+        let (process, url) = started(serving(data).arg("--config").arg(config));
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .build()
             .into();
-        Process { child, url, agent }
+        Running {
+            process,
+            url,
+            agent,
+        }
     }
 
     /// Status and JSON; none where the server is gone.
@@ -76,10 +64,20 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+/// Kills a server when it is dropped, also by a failed check: those who ask until it is gone would else ask for ever.
+struct Kill(u32);
+
+impl Kill {
+    fn now(&self) -> bool {
+        let mut kill = Command::new("kill");
+        kill.args(["-KILL", &self.0.to_string()]);
+        kill.stderr(Stdio::null()).status().expect("kill").success()
+    }
+}
+
+impl Drop for Kill {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.now();
     }
 }
 
@@ -105,7 +103,7 @@ const STEADY: &str = "name = \"steady\"\nfeatures = [\"kept.x\"]\n[request]\nid 
 const ROWS: u64 = 100;
 
 /// Brings rows until the server is gone: each time a hundred new ids, and the hundred before with another x.
-fn bring(server: &Process, first: u64) -> BTreeMap<u64, f64> {
+fn bring(server: &Running, first: u64) -> BTreeMap<u64, f64> {
     let mut acknowledged = BTreeMap::new();
     for at in (first..).step_by(ROWS as usize) {
         let before = at.saturating_sub(ROWS).max(first);
@@ -131,7 +129,7 @@ fn bring(server: &Process, first: u64) -> BTreeMap<u64, f64> {
 }
 
 /// Reports labels until the server is gone.
-fn label(server: &Process, first: u64) -> Vec<u64> {
+fn label(server: &Running, first: u64) -> Vec<u64> {
     let mut acknowledged = Vec::new();
     for id in first.. {
         let body = json!({ "id": id, "late": id.is_multiple_of(2) }).to_string();
@@ -146,7 +144,7 @@ fn label(server: &Process, first: u64) -> Vec<u64> {
 }
 
 /// Scores until the server is gone; how often it asked.
-fn score(server: &Process) -> usize {
+fn score(server: &Running) -> usize {
     for at in 0.. {
         let body = json!({ "inputs": { "id": at } }).to_string();
         let path = "/v1/services/steady/features";
@@ -160,7 +158,7 @@ fn score(server: &Process) -> usize {
 }
 
 /// Every row and every label that was acknowledged is there, or what came after it without an answer.
-fn check_rows(server: &Process, known: &mut Acknowledged) {
+fn check_rows(server: &Running, known: &mut Acknowledged) {
     let ids: Vec<u64> = known.rows.keys().copied().collect();
     for ids in ids.chunks(1_000) {
         let rows: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
@@ -183,7 +181,9 @@ fn check_rows(server: &Process, known: &mut Acknowledged) {
     }
     for id in &known.labels {
         let shown = server.get(&format!("/v1/services/steady/label?id={id}"));
-        assert!(shown.to_string().contains("\"late\":"), "{id}: {shown}");
+        let late = json!(id.is_multiple_of(2));
+        assert_eq!(shown["label"], json!({ "late": late }), "{id}: {shown}");
+        assert_eq!(shown["history"].as_array().map(Vec::len), Some(1), "{id}");
     }
 }
 
@@ -275,7 +275,7 @@ fn registration(round: usize, at: usize) -> (&'static str, String, &'static str,
 /// Registers until the server is gone or the round is over, and says before each which it is; how many were
 /// acknowledged.
 fn register(
-    server: &Process,
+    server: &Running,
     round: usize,
     known: &mut Acknowledged,
     mut begun: impl FnMut(usize),
@@ -325,7 +325,7 @@ fn register(
 }
 
 /// All that was acknowledged is there and whole; all that is there is whole.
-fn check(server: &Process, known: &mut Acknowledged) {
+fn check(server: &Running, known: &mut Acknowledged) {
     let ready = server.get("/readyz");
     let ready = ready.as_str().expect("text");
     assert!(!ready.contains("trouble"), "{ready}");
@@ -400,7 +400,7 @@ fn what_is_acknowledged_survives_a_kill() {
     let (mut total, mut slowest, mut logged) = (0, Duration::ZERO, 0);
     for round in 0..rounds {
         let started = Instant::now();
-        let mut server = Process::start(data.path());
+        let mut server = Running::start(data.path());
         slowest = slowest.max(started.elapsed());
         check(&server, &mut known);
         for (path, definition) in [("/v1/views", KEPT), ("/v1/services", STEADY)] {
@@ -410,27 +410,24 @@ fn what_is_acknowledged_survives_a_kill() {
         }
         check_rows(&server, &mut known);
         // Somewhere in the round, and some time into a registration, by the clock's last digits for want of a better die.
-        let (die, pid) = (nanos(), server.child.id().to_string());
+        let die = nanos();
         let (fatal, wait) = (
             die as usize / 7 % REGISTRATIONS,
             Duration::from_micros(die % 30_011),
         );
         let first = round as u64 * 10_000_000;
         std::thread::scope(|scope| {
+            let kill = Kill(server.process.id());
             let rows = scope.spawn(|| bring(&server, first));
             let labels = scope.spawn(|| label(&server, first));
             let answers = scope.spawn(|| score(&server));
             let mut killer = None;
             total += register(&server, round, &mut known, |at| {
                 if at == fatal {
-                    let pid = pid.clone();
+                    let kill = Kill(server.process.id());
                     killer = Some(std::thread::spawn(move || {
                         std::thread::sleep(wait);
-                        Command::new("kill")
-                            .args(["-KILL", &pid])
-                            .status()
-                            .expect("kill")
-                            .success()
+                        kill.now()
                     }));
                 }
             });
@@ -438,14 +435,15 @@ fn what_is_acknowledged_survives_a_kill() {
             known.rows.extend(rows.join().expect("it ends"));
             known.labels.extend(labels.join().expect("it ends"));
             known.asked += answers.join().expect("it ends");
+            drop(kill);
         });
-        let _ = server.child.wait();
+        let _ = server.process.0.wait();
         logged = check_log(data.path(), &known);
     }
-    let server = Process::start(data.path());
+    let server = Running::start(data.path());
     check(&server, &mut known);
     check_rows(&server, &mut known);
-    assert!(!known.rows.is_empty() && logged > 0);
+    assert!(!known.rows.is_empty() && !known.labels.is_empty() && logged > 0);
     eprintln!(
         "{rounds} rounds: {total} registrations acknowledged, {} versions there and whole, {} rows, {} labels; {} rows asked for, \
          {logged} rows of the log; the slowest start {slowest:?}",
@@ -462,7 +460,7 @@ fn rows_survive_a_kill_the_moment_after() {
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     std::fs::write(data.path().join("config.toml"), "").expect("it is written");
     for round in 0..3_u64 {
-        let server = Process::start(data.path());
+        let server = Running::start(data.path());
         let sent = server.send("POST", "/v1/views", "application/toml", KEPT.as_bytes());
         assert!(matches!(sent, Some((200 | 201, _))), "{sent:?}");
         for id in 0..round * 10 {

@@ -30,16 +30,11 @@ fn drift(server: &Server, id: &str, more: &[&str]) -> std::process::Command {
 
 fn columns(report: &Value) -> Vec<(&str, f64)> {
     let all = report["columns"].as_array().expect("columns");
-    let known = |column: &'_ Value| column["psi"].as_f64();
-    let compared = all.iter().filter(|column| column["psi"].is_number());
-    compared
-        .map(|column| {
-            (
-                column["column"].as_str().expect("a name"),
-                known(column).unwrap_or(0.0),
-            )
-        })
-        .collect()
+    let compared = all.iter().filter_map(|column| {
+        let name = column["column"].as_str().expect("a name");
+        Some((name, column["psi"].as_f64()?))
+    });
+    compared.collect()
 }
 
 /// The sample's weather once more, a minute later and 40 degrees warmer: from then on it is what is looked up.

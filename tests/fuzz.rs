@@ -9,19 +9,7 @@ mod targets;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::support::{file, guest};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end.max(1) as u64) as usize
-    }
-}
+use super::support::{Random, file, guest};
 
 /// Words that mean something to one parser or another.
 const WORDS: [&str; 36] = [
@@ -64,7 +52,7 @@ const WORDS: [&str; 36] = [
 ];
 
 /// A seed with a few things changed: bits, bytes, words, cuts, doublings, a piece of another seed.
-fn damaged(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+fn mangled(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut bytes = seeds[random.below(seeds.len())].clone();
     for _ in 0..1 + random.below(5) {
         let at = random.below(bytes.len() + 1);
@@ -134,7 +122,7 @@ fn drive(name: &str, seeds: &[Vec<u8>], rounds: usize, target: fn(&[u8])) {
     let mut round = 0;
     while until.map_or(round < rounds, |until| Instant::now() < until) {
         round += 1;
-        attempt(&damaged(seeds, &mut random), round);
+        attempt(&mangled(seeds, &mut random), round);
     }
     eprintln!("{name}: {round} damaged of {} seeds", seeds.len());
 }

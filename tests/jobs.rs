@@ -1,13 +1,10 @@
 //! Answers for later, over HTTP and by the program.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::command_line::{good, serve, tidemill};
-use super::support::{Server, cards, flight, flights, guest, guests};
+use super::command_line::{bad, good, tidemill};
+use super::support::{Server, cards, flight, flights, guest, guests, serve, until};
 
 struct Answer {
     status: u16,
@@ -66,15 +63,9 @@ fn later(url: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer 
 /// Waits until the job is finished; the job.
 fn finished(url: &str, job: &Value) -> Value {
     let path = format!("/v1/jobs/{}", job["id"].as_str().expect("an id"));
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let found = get(url, &path).json;
-        if found["finished_at"].is_string() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{found}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the job is finished", || {
+        Some(get(url, &path).json).filter(|found| found["finished_at"].is_string())
+    })
 }
 
 /// An answer without what differs from request to request.
@@ -344,15 +335,9 @@ fn the_program_asks_later_shows_fetches_and_cancels() {
         run(&["job", "cancel", &id]),
         format!("job {id} was done and is forgotten\n")
     );
-    let gone = Command::new(env!("CARGO_BIN_EXE_tidemill"))
-        .args(["job", "show", &id, "--server", url])
-        .output()
-        .expect("the program starts");
-    let words = String::from_utf8_lossy(&gone.stderr);
-    assert!(
-        !gone.status.success() && words.contains("there is no job"),
-        "{words}"
-    );
+    let gone = bad(tidemill(&["job", "show", &id]).args(["--server", url]));
+    let words = format!("there is no job \"{id}\"");
+    assert!(gone.contains(&words), "{gone}");
 }
 
 /// A client sees and removes its own jobs, and nobody else's; an admin all.

@@ -1,13 +1,12 @@
 //! What truly happened: labels late and more than once, and training sets from the log with them beside the rows.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::command_line::{bad, good, tidemill};
 use super::flights::{in_order, sample};
-use super::support::{Server, file, guest, register_flights, text};
+use super::support::{Server, file, guest, register_flights, text, until};
 
 /// A service of one transform whose rows are named by `id`.
 const NOTES: &str = r#"
@@ -741,11 +740,7 @@ fn a_set_as_served_has_what_failed_and_no_shadows() {
                 && line.ends_with("service=\"notes\",version=\"2\"} 1")
         })
     };
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !ran() {
-        assert!(Instant::now() < deadline, "the shadow did not run");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the shadow has run", || ran().then_some(()));
     let log = server.log().display().to_string();
     let dir = tempfile::tempdir().expect("a folder");
     let (set, said) = build(&server, dir.path(), "set", &["--as-served", "--log", &log]);

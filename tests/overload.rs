@@ -1,19 +1,18 @@
 //! More than a server can do: what is too much is told so at once, and the rest is answered as ever.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{JoinHandle, spawn};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tidemill::config::Config;
 use tidemill::error::Result;
 use tidemill::store::{self, AsOf, Fetched, OnlineStore, ViewRows, Written};
 use tokio::sync::Semaphore;
 
-use super::support::Server;
+use super::support::{Raw, RawAnswer, Server, until};
 
 const SCORE: &str = "/v1/services/things/features";
 
@@ -114,97 +113,14 @@ fn server(change: impl FnOnce(&mut Config)) -> (Arc<Server>, Arc<Gate>) {
 fn slow(server: &Arc<Server>, gate: &Gate) -> JoinHandle<u16> {
     let (asking, before) = (server.clone(), gate.come.load(SeqCst));
     let asked = spawn(move || asking.post(SCORE, body("slow")).status);
-    until(|| gate.come.load(SeqCst) > before);
+    until("it comes to the gate", || {
+        (gate.come.load(SeqCst) > before).then_some(())
+    });
     asked
 }
 
 fn body(id: &str) -> String {
     json!({ "inputs": { "id": id } }).to_string()
-}
-
-pub fn until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "it did not come to pass");
-        std::thread::yield_now();
-    }
-}
-
-/// A connection of one's own.
-pub struct Raw(pub TcpStream);
-
-pub struct RawAnswer {
-    pub status: u16,
-    pub head: String,
-    pub json: Value,
-}
-
-impl Raw {
-    pub fn connect(server: &Server) -> Raw {
-        let address = server.url().strip_prefix("http://").expect("a URL");
-        let stream = TcpStream::connect(address).expect("a connection");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .expect("a time limit");
-        Raw(stream)
-    }
-
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).expect("it is taken");
-    }
-
-    /// The head of a request with a body of so many bytes.
-    fn begin(&mut self, length: usize) {
-        self.send(format!(
-            "POST {SCORE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-        ));
-    }
-
-    fn ask(&mut self, body: &str) -> RawAnswer {
-        self.begin(body.len());
-        self.send(body);
-        self.answer()
-    }
-
-    pub fn answer(&mut self) -> RawAnswer {
-        let mut bytes = Vec::new();
-        let head = loop {
-            let mut byte = [0];
-            let read = self.0.read(&mut byte).expect("an answer");
-            assert_eq!(read, 1, "the connection was closed without an answer");
-            bytes.push(byte[0]);
-            if bytes.ends_with(b"\r\n\r\n") {
-                break String::from_utf8(bytes).expect("text").to_lowercase();
-            }
-        };
-        let mut answer = RawAnswer {
-            status: head[9..12].parse().expect("a status"),
-            head,
-            json: Value::Null,
-        };
-        let length = answer.header("content-length").expect("a length");
-        let mut body = vec![0; length.parse().expect("a number")];
-        self.0.read_exact(&mut body).expect("the body");
-        answer.json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        answer
-    }
-
-    /// Whether the server has closed the connection, or does so.
-    pub fn closed(&mut self) -> bool {
-        let mut rest = [0; 64];
-        match self.0.read(&mut rest) {
-            Ok(read) => read == 0,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-        }
-    }
-}
-
-impl RawAnswer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
 }
 
 #[track_caller]
@@ -235,7 +151,7 @@ fn beyond_the_places_a_request_is_turned_away_before_its_body_is_read() {
 
     // Nothing is sent of the body: the answer does not wait for it.
     let mut second = Raw::connect(&server);
-    second.begin(100_000);
+    second.begin(SCORE, 100_000);
     let why = "as many requests are in flight as may be (server.in_flight)";
     overloaded(&second.answer(), why);
 
@@ -250,7 +166,7 @@ fn beyond_the_places_a_request_is_turned_away_before_its_body_is_read() {
     assert_eq!(first.join().expect("it ends"), 200);
     // What was left of the body is thrown away, and the connection can be used again.
     second.send(vec![b' '; 100_000]);
-    assert_eq!(second.ask(&body("a")).status, 200);
+    assert_eq!(second.ask(SCORE, &body("a")).status, 200);
 }
 
 #[test]
@@ -262,16 +178,18 @@ fn large_requests_have_fewer_places_and_leave_the_others_to_small_ones() {
     let large = format!("{}{}", body("slow"), " ".repeat(100));
     let (asking, sent) = (server.clone(), large.clone());
     let first = spawn(move || asking.post(SCORE, sent).status);
-    until(|| gate.come.load(SeqCst) == 1);
+    until("it comes to the gate", || {
+        (gate.come.load(SeqCst) == 1).then_some(())
+    });
 
     let mut second = Raw::connect(&server);
     let why = "as many large requests are in flight as may be (a quarter of server.in_flight)";
-    overloaded(&second.ask(&large), why);
-    assert_eq!(second.ask(&body("a")).status, 200);
+    overloaded(&second.ask(SCORE, &large), why);
+    assert_eq!(second.ask(SCORE, &body("a")).status, 200);
 
     gate.open.add_permits(1000);
     assert_eq!(first.join().expect("it ends"), 200);
-    assert_eq!(second.ask(&large).status, 200);
+    assert_eq!(second.ask(SCORE, &large).status, 200);
 }
 
 #[test]
@@ -281,21 +199,21 @@ fn bodies_take_up_no_more_memory_than_they_may() {
         config.server.in_flight_bytes = 1000;
     });
     let mut slow = Raw::connect(&server);
-    slow.begin(1000);
+    slow.begin(SCORE, 1000);
     slow.send([b' '; 950]);
     let mut other = Raw::connect(&server);
     let sent = format!("{}{}", body("a"), " ".repeat(100));
-    let mut last = other.ask(&sent);
     // Once those 950 bytes are there.
-    until(|| {
-        last = other.ask(&sent);
-        last.status != 200
+    let last = until("there is no room", || {
+        Some(other.ask(SCORE, &sent)).filter(|answer| answer.status != 200)
     });
     let why = "the bodies of requests take up what they may (server.in_flight_bytes)";
     overloaded(&last, why);
 
     drop(slow);
-    until(|| other.ask(&sent).status == 200);
+    until("there is room again", || {
+        (other.ask(SCORE, &sent).status == 200).then_some(())
+    });
 }
 
 #[test]
@@ -305,10 +223,10 @@ fn beyond_the_connections_one_is_told_so_and_closed() {
     });
     // The connection that registered things is one; this is the other.
     let mut held = Raw::connect(&server);
-    assert_eq!(held.ask(&body("a")).status, 200);
+    assert_eq!(held.ask(SCORE, &body("a")).status, 200);
 
     let mut over = Raw::connect(&server);
-    let answer = over.ask(&body("a"));
+    let answer = over.ask(SCORE, &body("a"));
     overloaded(
         &answer,
         "as many connections are open as may be (server.connections)",
@@ -322,7 +240,10 @@ fn beyond_the_connections_one_is_told_so_and_closed() {
     assert!(health.closed());
 
     drop(held);
-    until(|| Raw::connect(&server).ask(&body("a")).status == 200);
+    until("there is a place again", || {
+        let answer = Raw::connect(&server).ask(SCORE, &body("a"));
+        (answer.status == 200).then_some(())
+    });
 }
 
 #[test]
@@ -334,18 +255,18 @@ fn a_body_that_never_ends_is_cut_and_holds_no_place() {
         config.server.body_seconds = 1;
     });
     let mut silent = Raw::connect(&server);
-    silent.begin(100);
+    silent.begin(SCORE, 100);
     silent.send("{");
     let mut dripping = Raw::connect(&server);
-    dripping.begin(1_000_000);
-    assert_eq!(Raw::connect(&server).ask(&body("a")).status, 200);
+    dripping.begin(SCORE, 1_000_000);
+    assert_eq!(Raw::connect(&server).ask(SCORE, &body("a")).status, 200);
 
     // A byte now and then does not help.
     let pause = Duration::from_millis(10);
     dripping.0.set_read_timeout(Some(pause)).expect("a pause");
-    until(|| {
+    until("it is answered", || {
         let _ = dripping.0.write_all(b" ");
-        dripping.0.peek(&mut [0]).is_ok()
+        dripping.0.peek(&mut [0]).ok()
     });
     dripping.0.set_read_timeout(None).expect("no pause");
     for connection in [&mut silent, &mut dripping] {
@@ -367,7 +288,7 @@ fn a_body_that_never_ends_is_cut_and_holds_no_place() {
 fn idle_connections_and_heads_that_never_end_are_closed() {
     let (server, _) = server(|config| config.server.idle_seconds = 1);
     let mut idle = Raw::connect(&server);
-    assert_eq!(idle.ask(&body("a")).status, 200);
+    assert_eq!(idle.ask(SCORE, &body("a")).status, 200);
     let mut silent = Raw::connect(&server);
     let mut half = Raw::connect(&server);
     half.send("POST /v1/services HTTP/1.1\r\nhost: loc");
@@ -383,13 +304,13 @@ fn who_does_not_read_its_answer_is_let_go() {
     let rows = vec![json!({ "id": "a" }); 100_000];
     let body = json!({ "rows": rows }).to_string();
     let mut deaf = Raw::connect(&server);
-    deaf.begin(body.len());
+    deaf.begin(SCORE, body.len());
     deaf.send(body);
     let pause = Duration::from_millis(10);
     deaf.0.set_write_timeout(Some(pause)).expect("a pause");
     // What is not an answer to a full pipe is the end of the connection.
-    until(|| match deaf.0.write(b" ") {
-        Ok(_) => false,
-        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    until("the connection ends", || {
+        let refused = deaf.0.write(b" ").err()?;
+        (refused.kind() != std::io::ErrorKind::WouldBlock).then_some(())
     });
 }

@@ -1,14 +1,14 @@
 //! Shadows and canaries: other versions for a share of an alias' requests, and what the log says of them.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::thread::ScopedJoinHandle;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::support::{Answer, Server, guest};
+use super::command_line;
+use super::support::{Answer, Over, Server, guest, until};
 
 /// Version 1: `plus.y` and `steady.y` are both `x + 1`, and the score is `plus.y`. A request may have a `channel`.
 const FIRST: &str = r#"
@@ -91,7 +91,6 @@ fn count(server: &Server, version: u32, outcome: &str) -> u64 {
 
 /// Waits until so many requests for a shadow version have come to something.
 fn settled(server: &Server, version: u32, requests: u64) {
-    let deadline = Instant::now() + Duration::from_secs(120);
     let all = || -> u64 {
         let outcomes = ["ok", "failed", "undecoded", "dropped"];
         outcomes
@@ -99,38 +98,20 @@ fn settled(server: &Server, version: u32, requests: u64) {
             .iter()
             .sum()
     };
-    while all() < requests {
-        assert!(Instant::now() < deadline, "{} of {requests}", all());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("each shadow request has come to something", || {
+        (all() >= requests).then_some(())
+    });
     assert_eq!(all(), requests);
-}
-
-fn tidemill(args: &[&str]) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
-    let output = command.args(args).output().expect("the program starts");
-    let text = match output.status.success() {
-        true => output.stdout,
-        false => output.stderr,
-    };
-    (
-        output.status.success(),
-        String::from_utf8(text).expect("text"),
-    )
 }
 
 #[track_caller]
 fn good(args: &[&str]) -> String {
-    let (good, text) = tidemill(args);
-    assert!(good, "{args:?}: {text}");
-    text
+    command_line::good(&mut command_line::tidemill(args))
 }
 
 #[track_caller]
 fn bad(args: &[&str]) -> String {
-    let (good, text) = tidemill(args);
-    assert!(!good, "{args:?} went well: {text}");
-    text
+    command_line::bad(&mut command_line::tidemill(args))
 }
 
 fn compared(log: &Path, more: &[&str]) -> Value {
@@ -593,6 +574,7 @@ fn settings_change_while_requests_run() {
     set(&server, json!({ "version": 1 }));
     let (done, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let seen: Vec<[u64; 2]> = std::thread::scope(|scope| {
+        let over = Over(&done);
         let asking = [0, 1].map(|thread| {
             let (server, done, asked) = (&server, &done, &asked);
             scope.spawn(move || {
@@ -625,15 +607,13 @@ fn settings_change_while_requests_run() {
             };
             set(&server, settings);
             // Some requests under each.
-            let (before, deadline) = (
-                asked.load(Ordering::Relaxed),
-                Instant::now() + Duration::from_secs(60),
-            );
-            while asked.load(Ordering::Relaxed) < before + 3 && Instant::now() < deadline {
-                std::thread::yield_now();
-            }
+            let before = asked.load(Ordering::Relaxed);
+            until("some requests are answered", || {
+                assert!(!asking.iter().any(ScopedJoinHandle::is_finished));
+                (asked.load(Ordering::Relaxed) >= before + 3).then_some(())
+            });
         }
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         asking
             .map(|thread| thread.join().expect("every answer is whole"))
             .into()

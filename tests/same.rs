@@ -2,13 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::command_line::{bad, good, tidemill};
 use super::flights::{in_order, sample};
-use super::support::{Server, file, register_flights};
+use super::support::{Server, file, register_flights, until};
 use tidemill::store::{AsOf, OnlineStore, ViewRows, Write, Written};
 
 /// Posts the sample in the order the flights left, an hour's weather first.
@@ -53,7 +52,9 @@ fn a_training_set_has_the_bits_of_the_answers() {
     post(&server, &sample);
     // All of it is computed again in the running server, on fresh instances and from the views' history.
     let audited = |metrics: &str| count(metrics, "tidemill_skew_audited_rows_total");
-    let metrics = wait_for(&server, |metrics| audited(metrics) == sample.len() as u64);
+    let metrics = wait_for(&server, "all is computed again", |metrics| {
+        audited(metrics) == sample.len() as u64
+    });
     assert_eq!(count(&metrics, "tidemill_skew_total"), 0, "{metrics}");
     assert_eq!(count(&metrics, "tidemill_skew_audits_failed_total"), 0);
     let dir = tempfile::tempdir().expect("a folder");
@@ -156,16 +157,11 @@ fn count(metrics: &str, name: &str) -> u64 {
         .sum()
 }
 
-/// The metrics, once they are as they should be; or as they are after a while.
-fn wait_for(server: &Server, good: impl Fn(&str) -> bool) -> String {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let metrics = server.get("/metrics").text;
-        if good(&metrics) || Instant::now() > deadline {
-            return metrics;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// The metrics, once they are as they should be.
+fn wait_for(server: &Server, what: &str, good: impl Fn(&str) -> bool) -> String {
+    until(what, || {
+        Some(server.get("/metrics").text).filter(|metrics| good(metrics))
+    })
 }
 
 /// A store whose history is not what it gave when it was asked: what a defect of a store would look like.
@@ -230,7 +226,9 @@ fn the_running_server_sees_an_answer_that_cannot_be_had_again() {
         json!({ "inputs": flight }).to_string(),
     );
     assert_eq!(answer.json["results"][0]["lookups"]["plane"], "present");
-    let metrics = wait_for(&server, |metrics| count(metrics, "tidemill_skew_total") > 0);
+    let metrics = wait_for(&server, "the skew is seen", |metrics| {
+        count(metrics, "tidemill_skew_total") > 0
+    });
     assert!(
         metrics.contains(
             "tidemill_skew_total{column=\"plane.status\",service=\"flight-delay\",version=\"1\"} 1"

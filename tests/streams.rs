@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::support::{Server, cards, flight, flights, guests};
+use super::support::{Server, cards, flight, flights, guests, serve, until};
 
 /// Posts lines and reads those that come back.
 fn lines(server: &Server, path: &str, body: &str) -> Vec<Value> {
@@ -282,12 +282,10 @@ fn a_client_that_goes_away_is_no_longer_worked_for() {
     assert!(next(&mut reader).is_some());
     assert!(in_flight() >= 1);
     drop((stream, reader));
-    let deadline = Instant::now() + Duration::from_secs(30);
     // Other tests ask the same server now and then; at some moment nobody does.
-    while in_flight() > 0 {
-        assert!(Instant::now() < deadline, "it is still in flight");
-        std::thread::yield_now();
-    }
+    until("it is in flight no more", || {
+        (in_flight() == 0).then_some(())
+    });
 }
 
 /// 1,000,000 flights through the real program, and the memory that took. Run it alone:
@@ -304,7 +302,7 @@ fn a_million_rows_in_bounded_memory() {
     super::support::register_flights(&first);
     first.copy(data.path());
     drop(first);
-    let (process, url) = super::command_line::serve(data.path());
+    let (process, url) = serve(data.path());
     let status = format!("/proc/{}/status", process.id());
     let peak = || -> u64 {
         let text = std::fs::read_to_string(&status).expect("the process");

@@ -2,8 +2,12 @@
 
 mod components;
 mod conforms;
+mod process;
+mod random;
+mod raw;
 mod server;
 mod store;
+mod wait;
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +15,12 @@ use serde_json::Value;
 
 pub use components::{good, guest, newer, plugin};
 pub use conforms::document;
+pub use process::{Process, send, serve, serving, signal, started, stop};
+pub use random::{Random, damaged};
+pub use raw::{Raw, RawAnswer};
 pub use server::{Answer, Server, cards, flights, guests, register_flights};
 pub use store::{Watched, Way};
+pub use wait::{Over, until};
 
 /// A file of the checkout.
 pub fn file(path: &str) -> PathBuf {

@@ -3,15 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tidemill::config::Tls;
 
 use super::access::folder;
-use super::command_line::{bad, good, signal, started, tidemill};
-use super::support::{Server, guest};
+use super::command_line::{bad, good, tidemill};
+use super::support::{Server, guest, signal, started, until};
 
 /// An authority of the test's own, in `ca.pem`.
 struct Authority {
@@ -158,18 +157,10 @@ fn sighup_reads_the_certificate_again_and_sigterm_drains() {
     bad(&mut list());
     std::fs::write(&files.key, key).expect("it is written");
     signal(&server, "-HUP");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !list()
-        .output()
-        .expect("the program starts")
-        .status
-        .success()
-    {
-        assert!(
-            Instant::now() < deadline,
-            "the certificate is not read again"
-        );
-    }
+    until("the certificate is read again", || {
+        let listed = list().output().expect("the program starts");
+        listed.status.success().then_some(())
+    });
     signal(&server, "-TERM");
     assert!(server.0.wait().expect("it ends").success());
 

@@ -77,6 +77,28 @@ impl Server {
         }
     }
 
+    /// A server with the service `next`, which has no fault: what is asked after one, to see that the server goes on.
+    pub fn with_next(change: impl FnOnce(&mut Config)) -> Server {
+        let server = Server::start(change);
+        server.admit(&guest("good"));
+        server.define(
+            "/v1/services",
+            "name = \"next\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"good\"\n",
+        );
+        server
+    }
+
+    /// Asks the service `next`, which must answer.
+    #[track_caller]
+    pub fn goes_on(&self) {
+        let next = self.post("/v1/services/next/features", "{\"inputs\": {\"x\": 1}}");
+        assert_eq!(next.status, 200, "{}", next.text);
+        assert_eq!(
+            next.json["results"][0]["features"],
+            json!({ "good.y": 2.0 })
+        );
+    }
+
     /// The folder of the feature log, with all in it that was answered so far.
     pub fn log(&self) -> PathBuf {
         self.app.flush().expect("the log is written");

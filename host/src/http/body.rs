@@ -125,6 +125,17 @@ pub fn encoding(headers: &HeaderMap) -> Option<&str> {
     named.map(|value| value.to_str().unwrap_or("?"))
 }
 
+/// Whether a definition is sent as TOML: by that name, by none, or by those that tools give to any text.
+pub fn is_toml(headers: &HeaderMap) -> bool {
+    matches!(
+        content_type(headers),
+        "" | "application/toml"
+            | "text/plain"
+            | "application/octet-stream"
+            | "application/x-www-form-urlencoded"
+    )
+}
+
 /// The content type without its parameters; empty if there is none.
 pub fn content_type(headers: &HeaderMap) -> &str {
     let value = headers

@@ -106,11 +106,7 @@ async fn admitted(
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let definition = match body::content_type(&headers) {
         "application/json" => Definition::from_json(&bytes)?,
-        ""
-        | "application/toml"
-        | "text/plain"
-        | "application/octet-stream"
-        | "application/x-www-form-urlencoded" => {
+        _ if body::is_toml(&headers) => {
             let text = std::str::from_utf8(&bytes)
                 .map_err(|_| Error::invalid("body", "it is no UTF-8 text"))?;
             Definition::from_toml(text)?

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::changes::{change, changed};
 use super::openapi::RowLine;
-use super::problem::Kind::{Conflict, Refused, StoreFailed};
+use super::problem::Kind::{Conflict, Refused, StoreFailed, UnsupportedMediaType};
 use super::problem::{FINDING, WRITING};
 use super::transforms::status;
 use super::{Path, Problem, Shared, blocking, body};
@@ -70,7 +70,7 @@ pub struct Loaded {
     tag = "views",
     request_body(content((String = "application/toml"), (View = "application/json"))),
     responses((status = 201, description = "Registered.", body = ViewShown), (status = 200, description = "It was there already.", body = ViewShown)),
-    extensions(("x-problems" = json!([Conflict, Refused, WRITING]))),
+    extensions(("x-problems" = json!([Conflict, Refused, UnsupportedMediaType, WRITING]))),
 )]
 pub async fn register(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
     let mut change = change("view.register", "");
@@ -87,10 +87,16 @@ async fn admitted(
     let bytes = body::read(body, shared.app.config.server.upload_limit).await?;
     let view = match body::content_type(&headers) {
         "application/json" => View::from_json(&bytes)?,
-        _ => {
+        _ if body::is_toml(&headers) => {
             let text = std::str::from_utf8(&bytes)
                 .map_err(|_| Error::invalid("body", "it is no UTF-8 text"))?;
             View::from_toml(text)?
+        }
+        other => {
+            return Err(Problem::unsupported_media(
+                other,
+                "application/toml or application/json",
+            ));
         }
     };
     change.subject = view.name.clone();
