@@ -8,6 +8,8 @@ mod author;
 mod bad_guests;
 mod bad_input;
 mod cards;
+#[cfg(target_os = "linux")]
+mod clock;
 mod command_line;
 mod crash;
 mod drift;

@@ -1,7 +1,6 @@
 //! Rows of a view in and out, as JSON.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::block::RowsBuilder;
+use crate::clock;
 use crate::error::{Error, Result, listed};
 use crate::offline::json::write_row;
 use crate::request;
@@ -50,21 +50,10 @@ pub fn load(store: &dyn OnlineStore, view: &View, ndjson: &[u8]) -> Result<Writt
         view,
         store.view(&view.name)?.as_ref(),
         &rows.finish(),
-        arrival(),
+        clock::arrival(),
     )?;
     store.flush()?;
     Ok(written)
-}
-
-/// Now, in µs, but later than whatever has come before, also where the clock is set back.
-pub(crate) fn arrival() -> i64 {
-    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
-    let now = Timestamp::now().as_microsecond();
-    let last = LAST.fetch_max(now, Ordering::Relaxed);
-    match last < now {
-        true => now,
-        false => LAST.fetch_add(1, Ordering::Relaxed) + 1,
-    }
 }
 
 /// The newest row of a key given as text.

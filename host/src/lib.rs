@@ -33,7 +33,7 @@
 //! | [`skew`] | a sample of answers computed again, fresh and from history | make an answer wait |
 //! | [`statistics`] | what columns hold: one pass, bounded, the same in whatever order | know where rows come from |
 //! | [`drift`] | answers against the training set of their model, as the log is written | make an answer wait |
-//! | [`block`], [`schema`], [`error`], [`digest`] | the words all rooms share | know any room |
+//! | [`block`], [`schema`], [`error`], [`digest`], [`clock`] | the words all rooms share, and the time | know any room |
 
 pub mod access;
 pub mod admission;
@@ -42,6 +42,7 @@ pub mod apply;
 pub mod block;
 pub mod canary;
 pub mod cli;
+pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod digest;

@@ -20,6 +20,7 @@ use futures_util::stream::FuturesUnordered;
 use uuid::Uuid;
 
 use crate::block::{Rows, Source};
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::join::join;
 use crate::model::{self, LoadedModel};
@@ -33,7 +34,7 @@ pub use outcome::{Defaulted, Outcome, Refusal, Scored};
 /// When a request came.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
-    /// By the calendar, µs: what the age of rows is measured against where the request has no event time.
+    /// By the calendar, µs, and not before any row that had come by then: what the age of rows is measured against where the request has no event time.
     pub at: i64,
     /// By the clock that the deadline runs on.
     pub instant: Instant,
@@ -41,9 +42,10 @@ pub struct Arrived {
 
 impl Arrived {
     pub fn now() -> Arrived {
+        let instant = Instant::now();
         Arrived {
-            at: jiff::Timestamp::now().as_microsecond(),
-            instant: Instant::now(),
+            at: clock::of_request(instant),
+            instant,
         }
     }
 

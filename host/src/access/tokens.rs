@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{Principal, Role};
+use crate::clock;
 use crate::digest::{digest, hex};
 use crate::error::{Error, Result};
 use crate::store::failed;
@@ -127,7 +128,7 @@ impl Tokens {
                 ),
             ));
         }
-        let created_at = Timestamp::now();
+        let created_at = clock::now();
         let expires_at = match expires_in {
             Some(Duration::ZERO) => {
                 return Err(Error::invalid("expires_in", "0 would be over at once"));
@@ -242,7 +243,7 @@ impl Token {
         }
         // Most do not expire: the clock is not asked for them.
         match self.expires_at {
-            Some(at) if at <= Timestamp::now() => State::Expired,
+            Some(at) if at <= clock::now() => State::Expired,
             _ => State::Valid,
         }
     }

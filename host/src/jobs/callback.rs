@@ -13,6 +13,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use super::address::{NotPublic, PublicOnly};
 use super::allowed::Allowed;
 use super::{Callback, Delivery, Record, Settings};
+use crate::clock;
 use crate::digest::hex;
 use crate::error::Error;
 
@@ -113,7 +114,7 @@ impl Callback {
             }
             Tried::Failed(error) => {
                 let wait = wait(settings.callback_backoff.0, self.attempts, chance());
-                self.next_at = Timestamp::now().checked_add(wait).ok();
+                self.next_at = clock::now().checked_add(wait).ok();
                 (Delivery::Pending, Some(error))
             }
         };

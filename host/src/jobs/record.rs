@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Asked;
+use crate::clock;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -75,13 +76,13 @@ pub enum Delivery {
 impl Record {
     pub(super) fn new(asked: &Asked) -> Record {
         Record {
-            id: Uuid::now_v7(),
+            id: clock::id(),
             kind: asked.kind,
             service: asked.service.clone(),
             service_version: asked.service_version,
             by: asked.by.clone(),
             state: State::Queued,
-            created_at: Timestamp::now(),
+            created_at: clock::now(),
             started_at: None,
             finished_at: None,
             attempts: 0,
@@ -97,7 +98,7 @@ impl Record {
 
     pub(super) fn begin(&mut self) {
         self.state = State::Running;
-        self.started_at = Some(Timestamp::now());
+        self.started_at = Some(clock::now());
         self.attempts += 1;
     }
 
@@ -111,7 +112,7 @@ impl Record {
     }
 
     fn end(&mut self, state: State) {
-        let now = Timestamp::now();
+        let now = clock::now();
         self.state = state;
         self.finished_at = Some(now);
         if let Some(callback) = &mut self.callback {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use serde_json::{Value, json};
 use thread_priority::{ThreadPriority, set_current_thread_priority};
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use super::callback::{Tried, send};
 use super::{Delivery, Jobs, Record, Run};
+use crate::clock;
 use crate::error::{Error, Result};
 
 /// Threads that send answers: a receiver that hangs should not make all others wait.
@@ -144,14 +144,14 @@ impl Jobs {
             }
             if swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
                 drop(line);
-                if let Err(error) = self.sweep(Timestamp::now()) {
+                if let Err(error) = self.sweep(clock::now()) {
                     tracing::error!("old jobs could not be forgotten: {error}");
                 }
                 swept = Some(Instant::now());
                 line = self.line.lock();
                 continue;
             }
-            let now = Timestamp::now().as_microsecond();
+            let now = clock::now().as_microsecond();
             let wait = match line.sending.first().copied() {
                 Some((due, id)) if due <= now => {
                     line.sending.pop_first();

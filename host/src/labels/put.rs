@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::report::reports;
 use super::{Declared, Kept, Labels, Subject, unknown};
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::request::{Limits, decode_lines};
 
@@ -148,7 +148,7 @@ impl Putting {
         // The queue, and what it takes to write a file.
         let seconds = i64::try_from(log.file_seconds).unwrap_or(i64::MAX);
         let open = seconds.saturating_add(5).saturating_mul(1_000_000);
-        let recent = Timestamp::now().as_microsecond().saturating_sub(open);
+        let recent = clock::now().as_microsecond().saturating_sub(open);
         let service = &self.declared.service;
         match unknown(&log.dir, service, answers.iter(), recent) {
             Ok(missing) => {

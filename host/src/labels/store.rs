@@ -13,8 +13,8 @@ use super::join::later;
 use super::report::said;
 use super::{Declared, Report, Subject};
 use crate::block::Block;
+use crate::clock;
 use crate::error::{Error, Result};
-use crate::ingest::arrival;
 use crate::store::failed;
 use crate::store::timed::{timed, times};
 
@@ -109,7 +109,7 @@ impl Labels {
             serde_json::to_string(by).map_err(|error| Error::Internal(error.to_string()))?;
         let mut kept = Kept::default();
         let _writing = self.writing.lock();
-        let arrived = arrival();
+        let arrived = clock::arrival();
         let mut batch = sled::Batch::default();
         // Of each row by time, what this put adds: it comes into the tree at the end, at once.
         let mut added: HashMap<&Subject, BTreeMap<i64, Vec<u8>>> = HashMap::new();

@@ -13,11 +13,11 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
-use uuid::Uuid;
 
 use super::Shape;
 use super::batch::Batch;
 use super::columns::{REQUEST_ID, arrow_schema};
+use crate::clock;
 
 /// The ending of a file that is not closed yet. Its name begins with a dot.
 const IN_PROGRESS: &str = ".parquet.inprogress";
@@ -46,12 +46,12 @@ impl OpenFile {
             .join(format!("service={}", shape.service))
             .join(format!("day={}", date(day)));
         fs::create_dir_all(&folder)?;
-        // Version 7 begins with the time: names sort as the files were opened.
+        // It begins with the time: names sort as the files were opened.
         let name = format!(
             "{}-v{}-{}",
             shape.service,
             shape.service_version,
-            Uuid::now_v7()
+            clock::id()
         );
         let in_progress = folder.join(format!(".{name}{IN_PROGRESS}"));
         let schema = arrow_schema(shape);
