@@ -2,14 +2,17 @@
 //! room. What can be answered is answered; what cannot be is said in words; what was acknowledged is there.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::{Process, Server, good, guest, send, serve, serving, started, stop, until};
+use super::support::{
+    Process, Raw, Server, good, guest, send, serve, serving, signal, started, stop, until,
+};
 
 fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
@@ -361,6 +364,53 @@ fn a_full_disk_costs_writes_and_nothing_else() {
         row(7).as_bytes(),
     ));
     stop(server);
+}
+
+/// SIGTERM while half of a body has come: nobody new is let in, the request gets its answer and its line in the log, and
+/// then the server ends.
+#[test]
+fn sigterm_waits_for_what_is_in_flight() {
+    let data = folder();
+    let (mut server, url) = serve(data.path());
+    made(post(
+        &url,
+        "/v1/transforms",
+        "application/wasm",
+        &guest("good"),
+    ));
+    let toml = service("next", "good");
+    made(post(
+        &url,
+        "/v1/services",
+        "application/toml",
+        toml.as_bytes(),
+    ));
+    let (first, second) = ("{\"inputs\":", "{\"x\":41}}");
+    let mut raw = Raw::open(&url);
+    raw.send(format!(
+        "POST /v1/services/next/features HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        first.len() + second.len()
+    ));
+    // The server says so once it reads the body: from then on it is in flight.
+    let mut said = [0; 25];
+    raw.0.read_exact(&mut said).expect("it is asked for");
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    raw.send(first);
+
+    signal(&server, "-TERM");
+    let address = url.strip_prefix("http://").expect("a URL");
+    until("nobody new is let in", || TcpStream::connect(address).err());
+    assert!(server.0.try_wait().expect("a process").is_none());
+    raw.send(second);
+    let answer = raw.answer();
+    let features = &answer.json["results"][0]["features"];
+    assert_eq!(
+        (answer.status, features),
+        (200, &json!({ "guest.y": 42.0 }))
+    );
+    assert!(server.0.wait().expect("it ends").success());
+    let log = files(&data.path().join("log"), ".parquet");
+    assert_eq!(log.len(), 1, "{log:?}");
 }
 
 fn counted(server: &Server, name: &str) -> u64 {

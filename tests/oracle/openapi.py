@@ -2,7 +2,8 @@
 """Whether host/openapi.json is valid OpenAPI, and whether a server keeps to it under odd requests.
 
 Starts the program on a free port with the card service of demo/cards, and lets schemathesis make up requests for every
-operation: what the document allows, and what it does not. Ends with the status of schemathesis.
+operation: what the document allows, and what it does not. Ends with the status of schemathesis; what the server said is in
+target/openapi-server.log.
 
     python -m venv /tmp/venv && /tmp/venv/bin/pip install openapi-spec-validator schemathesis
     cargo build -p tidemill && cargo test -p tidemill --test end_to_end cards::      # builds the transform
@@ -58,25 +59,26 @@ if os.environ.get(HOOKS) == Path(__file__).stem:
 
 def main() -> int:
     subprocess.run([sys.executable, "-m", "openapi_spec_validator", str(DOCUMENT)], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        with open(Path(folder) / "server.log", "wb") as log:
-            command = [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data-dir", Path(folder) / "data"]
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            try:
-                url = address(server)
-                prepare(url)
-                return explore(url, Path(folder))
-            finally:
-                server.terminate()
-                log.write((server.stdout.read() or "").encode())
-                server.wait()
+    log = TARGET / "openapi-server.log"
+    with tempfile.TemporaryDirectory() as folder, open(log, "wb") as words:
+        command = [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data-dir", Path(folder) / "data"]
+        # Its words go to a file: a pipe that nobody reads is full some time, and the server would wait for ever.
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True)
+        try:
+            url = address(server, log)
+            prepare(url)
+            return explore(url, Path(folder))
+        finally:
+            server.terminate()
+            server.wait()
 
 
-def address(server: subprocess.Popen[str]) -> str:
-    for line in server.stdout:
-        if found := re.search(r"127\.0\.0\.1:\d+", line):
-            return f"http://{found.group()}"
-    raise SystemExit("the server did not start")
+def address(server: subprocess.Popen[str], log: Path) -> str:
+    """The one line that the server writes to its output."""
+    said = server.stdout.readline()
+    if found := re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", said):
+        return found.group(1)
+    raise SystemExit(f"the server did not start: {log.read_text() or said}")
 
 
 def prepare(url: str) -> None:

@@ -18,7 +18,11 @@ pub struct RawAnswer {
 
 impl Raw {
     pub fn connect(server: &Server) -> Raw {
-        let address = server.url().strip_prefix("http://").expect("a URL");
+        Raw::open(server.url())
+    }
+
+    pub fn open(url: &str) -> Raw {
+        let address = url.strip_prefix("http://").expect("a URL");
         let stream = TcpStream::connect(address).expect("a connection");
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
