@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod admission;
 mod apply;
 mod audit;
 mod author;
@@ -11,6 +12,7 @@ mod cards;
 #[cfg(target_os = "linux")]
 mod clock;
 mod command_line;
+mod compare;
 mod crash;
 mod drift;
 mod faults;
