@@ -12,7 +12,7 @@ use arrow_array::{Array, StringArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use super::support::{Process, file, send, serving, started, stop, until};
+use super::support::{Process, count, file, files, send, serving, started, stop, until};
 
 const DAY: i64 = 86_400;
 
@@ -125,13 +125,7 @@ impl Client {
     /// The sum of a metric over its labels.
     fn count(&self, name: &str) -> u64 {
         let metrics = self.get("/metrics");
-        let metrics = metrics.as_str().expect("text");
-        let counts = metrics.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            rest.starts_with(['{', ' '])
-                .then(|| rest.rsplit(' ').next()?.parse::<u64>().ok())?
-        });
-        counts.sum()
+        count(metrics.as_str().expect("text"), name)
     }
 
     /// The status of a request with a token.
@@ -153,14 +147,10 @@ impl Client {
 }
 
 /// The request ids in the log's files; each file must be whole.
-fn logged(folder: &Path, ids: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            logged(&path, ids);
-            continue;
-        }
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).expect("a file"))
+fn logged(folder: &Path) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for path in files(folder, ".parquet") {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("a file"))
             .and_then(|reader| reader.build())
             .expect("a whole file");
         for batch in reader {
@@ -172,6 +162,7 @@ fn logged(folder: &Path, ids: &mut BTreeSet<String>) {
             }
         }
     }
+    ids
 }
 
 /// The millisecond in which an id of version 7 says it was made.
@@ -256,8 +247,7 @@ fn a_clock_set_back_loses_hides_and_revives_nothing() {
     );
     stop(server);
 
-    let mut ids = BTreeSet::new();
-    logged(&data.path().join("log"), &mut ids);
+    let ids = logged(&data.path().join("log"));
     assert_eq!(ids, client.ids.iter().cloned().collect());
 
     // And a start in the past.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use arrow_array::{Array, StringArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use super::support::{Process, good, serving, started};
+use super::support::{Process, files, good, serving, started};
 
 /// Registrations of a round, if nothing stops it.
 const REGISTRATIONS: usize = 200;
@@ -190,7 +190,7 @@ fn check_rows(server: &Running, known: &mut Acknowledged) {
 /// The files of the log: all of them whole, no answer in them twice, and none that was never asked for.
 fn check_log(data: &Path, known: &Acknowledged) -> usize {
     let mut ids = HashSet::new();
-    for path in parquet_files(&data.join("log/service=steady")) {
+    for path in files(&data.join("log/service=steady"), ".parquet") {
         let file = File::open(&path).expect("a file");
         let reader = ParquetRecordBatchReaderBuilder::try_new(file)
             .and_then(|reader| reader.build())
@@ -210,19 +210,6 @@ fn check_log(data: &Path, known: &Acknowledged) -> usize {
     }
     assert!(ids.len() <= known.asked, "{} of {}", ids.len(), known.asked);
     ids.len()
-}
-
-fn parquet_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(parquet_files(&path));
-        } else if path.extension().is_some_and(|end| end == "parquet") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// The `at`-th registration of a round: an address to post or put to, and what; and the alias' version if it is one.

@@ -4,14 +4,14 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::support::{
-    Process, Raw, Server, good, guest, send, serve, serving, signal, started, stop, until,
+    Process, Raw, Server, files, good, guest, send, serve, serving, signal, started, stop, until,
 };
 
 fn folder() -> TempDir {
@@ -41,19 +41,6 @@ fn service(name: &str, uses: &str) -> String {
     format!(
         "name = \"{name}\"\n[request]\nx = \"f64\"\n[[transform]]\nuse = \"{uses}\"\nas = \"guest\"\n"
     )
-}
-
-fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        match path.is_dir() {
-            true => found.extend(files(&path, end)),
-            false => found.extend(Some(path).filter(|path| path.to_string_lossy().ends_with(end))),
-        }
-    }
-    found.sort();
-    found
 }
 
 /// Turns one bit in every 4 KiB of a file.

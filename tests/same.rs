@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::command_line::{bad, good, tidemill};
 use super::flights::{in_order, sample};
-use super::support::{Server, file, register_flights, until};
+use super::support::{Server, count, file, register_flights, until};
 use tidemill::store::{AsOf, OnlineStore, ViewRows, Write, Written};
 
 /// Posts the sample in the order the flights left, an hour's weather first.
@@ -144,17 +144,6 @@ fn a_training_set_has_the_bits_of_the_answers() {
             "{name}"
         );
     }
-}
-
-/// The sum of a metric over its labels.
-fn count(metrics: &str, name: &str) -> u64 {
-    let lines = metrics.lines().filter(|line| {
-        let rest = line.strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
-    });
-    lines
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum()
 }
 
 /// The metrics, once they are as they should be.

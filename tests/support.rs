@@ -32,6 +32,31 @@ pub fn text(path: &str) -> String {
     std::fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// The files below a folder whose names end so, sorted; none where there is no folder.
+pub fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => found.extend(files(&path, end)),
+            false => found.extend(Some(path).filter(|path| path.to_string_lossy().ends_with(end))),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The sum of a metric over its labels.
+pub fn count(metrics: &str, name: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+    });
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
 /// A flight as the gate knows it. The weather of its hour is not in the store: its age is beyond three hours.
 pub fn flight() -> Value {
     serde_json::json!({
