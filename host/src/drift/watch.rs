@@ -13,6 +13,7 @@ use prometheus::{GaugeVec, Opts};
 use serde::{Deserialize, Serialize};
 
 use super::{Counted, Reading, Reference, Report, report};
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::log::Shape;
 use crate::metrics::Metrics;
@@ -163,7 +164,7 @@ impl Watch {
         if let Some(watched) = state.watched.get_mut(&key) {
             let pane = watched.pane(self.settings.window.0, now);
             pane.answered += batch.num_rows() as u64;
-            pane.last = Timestamp::now();
+            pane.last = clock::now();
             let reference = watched.reference.as_deref().ok();
             if let (Some(pane), Some(sample)) = (watched.panes.back_mut(), sample) {
                 pane.counted.add(reference, &sample);
@@ -265,7 +266,7 @@ impl Watched {
         let is_full = |pane: &Pane| now.duration_since(pane.begun) >= part;
         if self.panes.back().is_none_or(is_full) {
             let reference = self.reference.as_deref().ok();
-            let at = Timestamp::now();
+            let at = clock::now();
             self.panes.push_back(Pane {
                 begun: now,
                 since: at,
