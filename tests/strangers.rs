@@ -234,7 +234,7 @@ fn filled(route: &str, name: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Paths below a folder, two deep.
+/// The names in a folder.
 fn listing(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {

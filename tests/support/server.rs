@@ -145,9 +145,14 @@ impl Server {
 
     /// Asks for a score, as often and as quickly as one likes: the answer is not held against the document.
     pub fn score(&self, service: &str, body: &str) -> (u16, String) {
+        self.ask(&format!("/v1/services/{service}/score"), body)
+    }
+
+    /// As [`Server::score`], under any path.
+    pub fn ask(&self, path: &str, body: &str) -> (u16, String) {
         let request = self
             .agent
-            .post(format!("{}/v1/services/{service}/score", self.url))
+            .post(format!("{}{path}", self.url))
             .content_type("application/json");
         let mut response = request.send(body).expect("the server answers");
         let text = response.body_mut().read_to_string().expect("text");
