@@ -20,6 +20,7 @@ mod flights;
 mod fuzz;
 mod graph;
 mod jobs;
+mod labelled_sets;
 mod labels;
 mod models;
 mod openapi;

@@ -46,6 +46,12 @@ pub fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     found
 }
 
+/// What a training set says of itself.
+pub fn manifest(set: &Path) -> Value {
+    let text = std::fs::read_to_string(set.join("manifest.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 /// The sum of a metric over its labels.
 pub fn count(metrics: &str, name: &str) -> u64 {
     let lines = metrics.lines().filter(|line| {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::command_line::{bad, good, tidemill};
 use super::flights::{in_order, sample};
-use super::support::{Server, file, flight, newer, plugin, register_flights, text};
+use super::support::{Server, file, flight, manifest, newer, plugin, register_flights, text};
 
 /// The flight service with all of the sample's weather.
 pub fn flights_with_weather() -> Server {
@@ -43,11 +43,6 @@ pub fn remember(server: &Server) {
 pub fn service() -> String {
     text("demo/flights/flight-delay.toml")
         .replace("use = \"flight-delay@1\"", "use = \"flight-delay@2\"")
-}
-
-fn manifest(folder: &Path) -> Value {
-    let text = std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
-    serde_json::from_str(&text).expect("JSON")
 }
 
 #[test]
