@@ -7,7 +7,7 @@
 //! followed. After a start nothing is known of what was said before.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -20,15 +20,17 @@ struct Clock {
     ahead: AtomicI64,
     /// The newest of those of which no two are equal.
     last: AtomicI64,
+    /// Whether the system's clock was behind when last compared.
+    behind: AtomicBool,
 }
 
 /// Before anything was said; so far back that nothing added to it comes near a time.
 const NEVER: i64 = i64::MIN / 2;
 
-static CLOCK: Clock = Clock {
-    ahead: AtomicI64::new(NEVER),
-    last: AtomicI64::new(NEVER),
-};
+static CLOCK: Clock = Clock::new();
+
+/// By how many µs the system's clock may be behind before it is worth a word: small corrections are common.
+const NOTICED: i64 = 1_000_000;
 
 static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -37,6 +39,7 @@ pub fn now() -> Timestamp {
     // The system's clock first: a pause between the two can only make the other one late, which costs nothing.
     let system = system();
     let micros = CLOCK.tell(system, steady(Instant::now()));
+    compare(system, micros);
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
 
@@ -55,7 +58,19 @@ pub fn of_request(instant: Instant) -> i64 {
 /// Now, in µs, but later than all that this has ever said: of a row, of a label.
 pub fn arrival() -> i64 {
     let system = system();
-    CLOCK.next(system, steady(Instant::now()))
+    let arrival = CLOCK.next(system, steady(Instant::now()));
+    compare(system, arrival);
+    arrival
+}
+
+/// Tells the operator of a clock that was set back.
+fn compare(system: i64, told: i64) {
+    if let Some(micros) = CLOCK.notices(system, told) {
+        tracing::warn!(
+            seconds = micros / 1_000_000,
+            "the system's clock was set back; until the next start time goes on from where it was"
+        );
+    }
 }
 
 fn system() -> i64 {
@@ -68,6 +83,14 @@ fn steady(instant: Instant) -> i64 {
 }
 
 impl Clock {
+    const fn new() -> Clock {
+        Clock {
+            ahead: AtomicI64::new(NEVER),
+            last: AtomicI64::new(NEVER),
+            behind: AtomicBool::new(false),
+        }
+    }
+
     fn read(&self, system: i64, steady: i64) -> i64 {
         system.max(steady.saturating_add(self.ahead.load(Relaxed)))
     }
@@ -89,6 +112,15 @@ impl Clock {
         self.ahead.fetch_max(next.saturating_sub(steady), Relaxed);
         next
     }
+
+    /// By how many µs the system's clock is behind what was told, once until it has caught up.
+    fn notices(&self, system: i64, told: i64) -> Option<i64> {
+        let micros = told.saturating_sub(system);
+        let behind = micros > NOTICED;
+        let changed =
+            behind != self.behind.load(Relaxed) && behind != self.behind.swap(behind, Relaxed);
+        (changed && behind).then_some(micros)
+    }
 }
 
 #[cfg(test)]
@@ -98,17 +130,10 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
     const START: i64 = 1_700_000_000_000_000;
 
-    fn clock() -> Clock {
-        Clock {
-            ahead: AtomicI64::new(NEVER),
-            last: AtomicI64::new(NEVER),
-        }
-    }
-
     /// A row, the clock set back by two hours, requests and rows: time goes on from the row, a second a second.
     #[test]
     fn set_back_it_goes_on_at_its_pace() {
-        let clock = clock();
+        let clock = Clock::new();
         assert_eq!(clock.next(START, 0), START);
         for seconds in 1..100 {
             let micros = seconds * 1_000_000;
@@ -123,7 +148,7 @@ mod tests {
 
     #[test]
     fn set_forward_it_is_followed_and_not_back_again() {
-        let clock = clock();
+        let clock = Clock::new();
         assert_eq!(clock.tell(START, 0), START);
         assert_eq!(clock.tell(START + 10 * HOUR, 1), START + 10 * HOUR);
         assert_eq!(clock.tell(START + 2, 2), START + 10 * HOUR + 1);
@@ -134,7 +159,7 @@ mod tests {
 
     #[test]
     fn no_two_arrivals_are_equal_and_no_request_is_before_one() {
-        let clock = clock();
+        let clock = Clock::new();
         let mut last = NEVER;
         // The steady clock stands still, and the other runs back.
         for at in 0..10_000 {
@@ -147,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_once_that_the_clock_is_behind() {
+        let clock = Clock::new();
+        assert_eq!(clock.notices(START, START + NOTICED), None);
+        assert_eq!(clock.notices(START, START + HOUR), Some(HOUR));
+        assert_eq!(clock.notices(START, START + HOUR), None);
+        assert_eq!(clock.notices(START + HOUR, START + HOUR), None);
+        assert_eq!(clock.notices(START, START + 2 * HOUR), Some(2 * HOUR));
+    }
+
+    #[test]
     fn the_ends_of_time_are_times() {
         for (system, steady) in [
             (i64::MIN, 0),
@@ -154,7 +189,7 @@ mod tests {
             (0, i64::MAX),
             (i64::MIN, i64::MAX),
         ] {
-            let clock = clock();
+            let clock = Clock::new();
             let told = clock.tell(system, steady);
             assert!(clock.read(i64::MIN, steady) >= told);
         }
@@ -162,7 +197,7 @@ mod tests {
 
     #[test]
     fn many_threads_never_get_the_same_arrival() {
-        let clock = clock();
+        let clock = Clock::new();
         let mut all: Vec<i64> = std::thread::scope(|scope| {
             let threads = [0, 1, 2, 3].map(|thread| {
                 let clock = &clock;
