@@ -163,6 +163,7 @@ impl Cold {
                 print(what, &starts);
                 return Ok(server);
             }
+            server.stop()?;
         }
     }
 

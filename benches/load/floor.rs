@@ -1,5 +1,6 @@
 //! What an answer costs beside what HTTP costs: the flights of the demo, asked of servers with the feature log and
-//! without it, and of a server that reads the same bodies and answers with a constant of the same length, in turns.
+//! without it, of the same server with a route that reads the same bodies and answers with a constant of the same length,
+//! and of axum alone with that route, in turns.
 
 use std::path::Path;
 use std::time::Duration;
@@ -108,7 +109,8 @@ impl Http {
             .content_type("application/json")
             .send(&bodies[0])?;
         let answer = answer.body_mut().read_to_vec()?.len();
-        let floor = Server::floor(answer)?;
+        let axum = Server::floor(server::Floor::Axum, answer)?;
+        let floor = Server::floor(server::Floor::Own, answer)?;
         let asked = |name: String, server, service| {
             let target = target(server, service)?;
             anyhow::Ok(Asked {
@@ -117,24 +119,31 @@ impl Http {
                 target,
             })
         };
-        let mut all = vec![asked("a constant".to_owned(), &floor, "floor")?];
+        let mut all = vec![
+            asked("axum".to_owned(), &axum, "floor")?,
+            asked("a constant".to_owned(), &floor, "floor")?,
+        ];
         for service in &self.services {
             all.push(asked(format!("{service}, no log"), &bare, service)?);
             all.push(asked(service.clone(), &logs, service)?);
         }
         lines.group(&format!(
-            "scores over HTTP: a request has {} bytes on the average, an answer {answer}",
+            "scores over HTTP, so many connections: a request has {} bytes on the average, an answer {answer}",
             bodies.iter().map(Vec::len).sum::<usize>() / bodies.len(),
         ));
         for &connections in &self.connections {
             let closed = self.rounds(&all, connections, Pace::Closed)?;
-            print(lines, &all, &closed, &format!("over {connections}"));
+            print(lines, &all, &closed, &format!("{connections} closed"));
             let rates = (closed.iter()).map(|rounds| median(rounds.iter().map(|one| one.rate)));
             let rate = rates.fold(f64::INFINITY, f64::min) * self.share;
             let give_up = GIVE_UP;
             let open = self.rounds(&all, connections, Pace::Open { rate, give_up })?;
-            let how = format!("over {connections} at {rate:.0}/s");
-            print(lines, &all, &open, &how);
+            print(
+                lines,
+                &all,
+                &open,
+                &format!("{connections} open, {rate:.0}/s"),
+            );
         }
         Ok(())
     }
@@ -170,23 +179,20 @@ impl Http {
     }
 }
 
-/// A service without the log beside the constant, with it beside the constant, and with it beside itself without.
+/// The constant beside axum's; a service without the log beside the constant; with it beside that, itself without, and
+/// axum.
 fn print(lines: &Lines, all: &[Asked<'_>], figures: &[Vec<Figures>], how: &str) {
-    for bare in (1..all.len()).step_by(2) {
-        for (own, floor) in [(bare, 0), (bare + 1, 0), (bare + 1, bare)] {
-            for (what, cost) in [
-                ("", (|one| one.request) as fn(&Figures) -> Cost),
-                (", p50", |one| one.p50),
-                (", p99", |one| one.p99),
-            ] {
-                let costs = |at: usize| figures[at].iter().map(cost).collect::<Vec<Cost>>();
-                lines.line(
-                    &format!("{} {how}{what}", all[own].name),
-                    &costs(own),
-                    &all[floor].name,
-                    &costs(floor),
-                );
-            }
+    let services = (2..all.len()).step_by(2);
+    let pairs = services.flat_map(|at| [(at, 1), (at + 1, 1), (at + 1, at), (at + 1, 0)]);
+    for (own, floor) in std::iter::once((1, 0)).chain(pairs) {
+        for (what, cost) in [
+            ("", (|one| one.request) as fn(&Figures) -> Cost),
+            (", p50", |one| one.p50),
+            (", p99", |one| one.p99),
+        ] {
+            let costs = |at: usize| figures[at].iter().map(cost).collect::<Vec<Cost>>();
+            let what = format!("{}, {how}{what}", all[own].name);
+            lines.line(&what, &costs(own), &all[floor].name, &costs(floor));
         }
     }
 }

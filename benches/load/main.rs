@@ -18,6 +18,7 @@ mod tally;
 mod timing;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 use client::{Pace, Plan, Target};
 use process::Process;
+use server::Floor;
 use tally::Report;
 
 #[global_allocator]
@@ -51,7 +53,11 @@ enum Command {
     Cold(cold::Cold),
     /// The server that only reads and answers.
     #[command(hide = true)]
-    FloorServer { bytes: usize },
+    FloorServer {
+        bytes: usize,
+        #[arg(long)]
+        axum: bool,
+    },
 }
 
 #[derive(Args)]
@@ -94,14 +100,27 @@ struct Shape {
     threads: usize,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(run) => run.run(),
         Command::Overload(overload) => overload.run(),
         Command::Table(table) => table.run(),
         Command::Cold(cold) => cold.run(),
         Command::Floor(floor) => floor.run(),
-        Command::FloorServer { bytes } => server::serve_floor(bytes),
+        Command::FloorServer { bytes, axum } => {
+            let floor = if axum { Floor::Axum } else { Floor::Own };
+            server::serve_floor(floor, bytes)
+        }
     }
 }
 

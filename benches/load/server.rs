@@ -3,14 +3,17 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
 use bytes::Bytes;
 use clap::Args;
 use tempfile::TempDir;
+use tidemill::app::App;
+use tidemill::config::Config;
 
 /// Which server is asked, and what it has.
 #[derive(Args)]
@@ -93,6 +96,15 @@ fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(data)
 }
 
+/// What a server stands on that answers with a constant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    /// Tidemill's own connections, limits and access, with one route that does nothing.
+    Own,
+    /// Axum as its documentation has it.
+    Axum,
+}
+
 pub struct Server {
     pub child: Child,
     pub url: String,
@@ -102,14 +114,29 @@ pub struct Server {
 
 impl Server {
     /// A server that reads what it is sent and answers with so many bytes.
-    pub fn floor(bytes: usize) -> Result<Server> {
+    pub fn floor(floor: Floor, bytes: usize) -> Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["floor-server", &bytes.to_string()]);
+        if floor == Floor::Axum {
+            command.arg("--axum");
+        }
         Server::of(command, None)
+    }
+
+    /// Asks it to end, and waits until it has, so that the next start finds what a start after a stop finds.
+    pub fn stop(mut self) -> Result<()> {
+        let asked = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()?;
+        ensure!(asked.success(), "the server cannot be stopped");
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
     }
 
     fn of(mut command: Command, files: Option<TempDir>) -> Result<Server> {
         let mut child = command
+            .env("TIDEMILL_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot run {}", command.get_program().display()))?;
@@ -133,7 +160,7 @@ impl Drop for Server {
     }
 }
 
-/// Axum as its documentation has it: one route, the body read, so many bytes answered.
+/// One route, the body read, so many bytes answered.
 pub fn floor_router(bytes: usize) -> Router {
     let answer = Bytes::from("x".repeat(bytes));
     let handler = move |_: axum::extract::Path<String>, _: Bytes| {
@@ -144,15 +171,30 @@ pub fn floor_router(bytes: usize) -> Router {
 }
 
 /// What [`Server::floor`] runs.
-pub fn serve_floor(bytes: usize) -> Result<()> {
-    let router = floor_router(bytes);
+pub fn serve_floor(floor: Floor, bytes: usize) -> Result<()> {
+    let routes = floor_router(bytes);
+    let data = tempfile::tempdir()?;
+    let mut config = Config {
+        data_dir: data.path().to_owned(),
+        ..Config::default()
+    };
+    config.log.enabled = false;
+    let app = Arc::new(App::open(config)?);
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("listening on http://{}", listener.local_addr()?);
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        axum::serve(listener, router).await?;
+        match floor {
+            Floor::Own => {
+                let never = std::future::pending();
+                tidemill::http::serve_routes(app, routes, listener, never).await?;
+            }
+            Floor::Axum => {
+                let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                    let _ = stream.set_nodelay(true);
+                });
+                axum::serve(listener, routes).await?;
+            }
+        }
         anyhow::Ok(())
     })
 }

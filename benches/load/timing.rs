@@ -54,28 +54,28 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Finds out how many calls a round are.
+    /// Finds out how many calls a round are. By CPU time: on the clock a neighbour would make it look enough.
     fn settle(&mut self) {
         let fixed = self.calls > 0;
         self.calls = self.calls.max(1);
-        while !fixed && self.time().as_nanos() < ROUND.as_nanos() / 2 {
+        while !fixed && self.times().0 < ROUND / 2 {
             self.calls *= 2;
         }
     }
 
-    fn time(&mut self) -> Duration {
-        let started = Instant::now();
+    /// CPU time and time on the clock of a round's calls.
+    fn times(&mut self) -> (Duration, Duration) {
+        let (cpu, wall) = (ThreadTime::now(), Instant::now());
         (0..self.calls).for_each(|_| (self.call)());
-        started.elapsed()
+        (cpu.elapsed(), wall.elapsed())
     }
 
     fn round(&mut self) -> Cost {
         std::thread::sleep(self.pause);
-        let cpu = ThreadTime::now();
-        let wall = self.time();
+        let (cpu, wall) = self.times();
         let each = |time: Duration| time.as_secs_f64() * 1e9 / (self.calls * self.units) as f64;
         Cost {
-            cpu: each(cpu.elapsed()),
+            cpu: each(cpu),
             wall: each(wall),
         }
     }

@@ -62,7 +62,19 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router = access::guard(app.clone(), router(app.clone()), listener.local_addr()?);
+    let routes = router(app.clone());
+    serve_routes(app, routes, listener, stop).await
+}
+
+/// As [`serve`], of other routes: the benches' floor is this server with a constant to answer.
+#[doc(hidden)]
+pub async fn serve_routes(
+    app: Arc<App>,
+    routes: Router,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let router = access::guard(app.clone(), routes, listener.local_addr()?);
     let workers = app.jobs.start(jobs::run(&app, Handle::current()))?;
     app.load.watch(Handle::current());
     let jobs = app.jobs.clone();
