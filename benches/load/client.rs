@@ -63,7 +63,15 @@ impl Target {
         })
     }
 
-    /// What all of these ask, of each one request after another; they ask the same server.
+    /// What this asks, then what the other asks of the same server.
+    pub fn then(&self, other: &Target) -> Target {
+        Target {
+            address: self.address,
+            requests: Arc::new([self.requests.as_slice(), &other.requests].concat()),
+        }
+    }
+
+    /// A request of each of these in turn, none of them alike; they ask the same server.
     pub fn of_all(targets: &[Target]) -> Result<Target> {
         let first = targets.first().context("nothing is asked")?;
         let longest = targets.iter().map(|one| one.requests.len()).max();
@@ -88,8 +96,8 @@ pub fn one_by_one(target: &Target, count: usize) -> Result<Vec<Duration>> {
         let mut connection = Connection::new(target.clone(), 0);
         connection.connect().await?;
         let mut times = Vec::with_capacity(count);
-        for _ in 0..count {
-            connection.at += 1;
+        for at in 0..count {
+            connection.at = at;
             let started = Instant::now();
             let status = connection.exchange().await?;
             times.push(started.elapsed());

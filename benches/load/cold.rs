@@ -139,22 +139,29 @@ impl Cold {
             let target = |method, path: &str, bodies: &[Vec<u8>]| {
                 Target::new(&format!("{}{path}", server.url), method, bodies)
             };
-            client::one_by_one(&target("GET", "/readyz", &[Vec::new()])?, 1)?;
+            let health = target("GET", "/readyz", &[Vec::new()])?;
+            client::one_by_one(&health, 1)?;
             let ready = began.elapsed();
             let process = Process(server.child.id());
             let idle = process.resident()?;
-            let score = |service: &String| format!("/v1/services/{service}/score");
-            let times =
-                client::one_by_one(&target("POST", &score(&services[0]), &bodies)?, NEXT + 1)?;
-            let mut others = Vec::new();
-            for service in &services[1..] {
-                let target = target("POST", &score(service), &bodies)?;
-                others.extend(client::one_by_one(&target, 1)?);
-            }
+            let scores = services.iter().map(|service| {
+                let path = format!("/v1/services/{service}/score");
+                target("POST", &path, &bodies)
+            });
+            let scores: Vec<Target> = scores.collect::<Result<_>>()?;
+            // The connection is another matter: it has been used before.
+            let times = client::one_by_one(&health.then(&scores[0]), NEXT + 2)?;
+            let others = match &scores[1..] {
+                [] => Vec::new(),
+                others => {
+                    let all = health.then(&Target::of_all(others)?);
+                    client::one_by_one(&all, others.len() + 1)?.split_off(1)
+                }
+            };
             starts.push(Start {
                 ready,
-                first: times[0],
-                usual: middle(&times[1..]),
+                first: times[1],
+                usual: middle(&times[2..]),
                 others: middle(&others),
                 idle,
                 asked: process.resident()?,

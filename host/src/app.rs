@@ -1,6 +1,7 @@
 //! Everything a request may reach, built once.
 
 mod seal;
+mod warm;
 
 use std::io::ErrorKind;
 use std::path::Path;

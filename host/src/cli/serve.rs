@@ -4,11 +4,13 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
@@ -49,6 +51,7 @@ impl Serve {
         let address = app.config.server.listen;
         app.access.may_listen(&app.config, address)?;
         let runtime = runtime(&app.config)?;
+        warm(&app, &runtime);
         let kept = app.clone();
         let outcome = runtime.block_on(async {
             let listener = TcpListener::bind(address)
@@ -90,6 +93,29 @@ impl Serve {
     }
 }
 
+/// Each thread that answers does beforehand what its first request would find undone.
+fn warm(app: &Arc<App>, runtime: &Runtime) {
+    let threads = runtime.metrics().num_workers();
+    let here = Arc::new(AtomicUsize::new(0));
+    let task = || {
+        let (app, here) = (app.clone(), here.clone());
+        runtime.spawn(async move {
+            // Who has a task waits until the others have theirs, so that each thread has its own; but not for ever.
+            let until = Instant::now() + LET_GO;
+            here.fetch_add(1, Relaxed);
+            while here.load(Relaxed) < threads && Instant::now() < until {
+                std::thread::yield_now();
+            }
+            app.warm(threads);
+        })
+    };
+    let tasks: Vec<_> = (0..threads).map(|_| task()).collect();
+    for task in tasks {
+        // Were it to panic, the first request is slow, and that is all.
+        let _ = runtime.block_on(task);
+    }
+}
+
 /// Reads the certificate again on each SIGHUP. A new one that cannot be read leaves the old one in its place.
 async fn reload(app: Arc<App>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
@@ -104,7 +130,7 @@ async fn reload(app: Arc<App>, mut hangup: Signal) {
 }
 
 /// Threads to answer on, as the configuration says.
-pub fn runtime(config: &Config) -> Result<tokio::runtime::Runtime> {
+pub fn runtime(config: &Config) -> Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if config.server.threads > 0 {
         builder.worker_threads(config.server.threads);
