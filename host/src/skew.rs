@@ -116,11 +116,10 @@ impl Audit {
         }))
     }
 
-    /// Whether the next answer is one of the sample.
+    /// Whether the next answer is one of the sample. The first is not, unless all are: it is slow enough as it is.
     pub fn wants(&self) -> bool {
-        self.seen
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(self.every)
+        let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        seen.is_multiple_of(self.every)
     }
 
     /// Takes an answer of the sample. Waits for nothing: false where the queue is full.

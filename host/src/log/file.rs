@@ -100,6 +100,16 @@ impl OpenFile {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
+    /// About how much memory the rows take that are in no row group yet.
+    pub fn memory(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    /// Ends the row group.
+    pub fn flush(&mut self) -> Result<(), ParquetError> {
+        self.writer.flush()
+    }
+
     /// Makes the file readable, under its own name. It is on the disk before it has that name: a crash leaves a whole
     /// file or none.
     pub fn close(mut self) -> Result<(), ParquetError> {

@@ -652,6 +652,34 @@ fn files_are_closed_by_rows_bytes_and_seconds() {
     }
 }
 
+/// Each service has a file of its own: a hundred of them, each with rows for a minute, once took a gigabyte.
+#[test]
+fn rows_of_many_services_do_not_all_wait_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        queue_bytes: 64 << 10,
+        ..settings()
+    };
+    let log = ParquetLog::open(dir.path(), settings).unwrap();
+    let shapes = [shape("one", true), shape("other", true)];
+    let records: Vec<Record> = (0..400)
+        .map(|seed| record(&shapes[seed as usize % 2], seed, 10, NOON))
+        .collect();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for record in &records {
+        while !log.offer(record.clone()) {
+            assert!(Instant::now() < deadline, "the writer takes nothing");
+            std::thread::yield_now();
+        }
+    }
+    log.flush().unwrap();
+    for file in files(dir.path()) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
+        assert!(reader.metadata().num_row_groups() > 1);
+    }
+    assert_eq!(read_back(dir.path()), all_told(&records));
+}
+
 #[test]
 fn what_waits_is_written_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
