@@ -26,7 +26,7 @@ pub struct Cold {
     /// Services, each of which scores flights through four of the transforms.
     #[arg(long, default_value_t = 100)]
     services: usize,
-    /// A data folder that has these already, or is to have them: to prove so many transforms takes minutes.
+    /// A data folder that has these already, or is to have them: to prove so many transforms takes a minute.
     #[arg(long, value_name = "DIR")]
     many: Option<PathBuf>,
     /// Starts, of which the median is told.

@@ -109,8 +109,8 @@ impl Http {
             .content_type("application/json")
             .send(&bodies[0])?;
         let answer = answer.body_mut().read_to_vec()?.len();
-        let axum = Server::floor(server::Floor::Axum, answer)?;
-        let floor = Server::floor(server::Floor::Own, answer)?;
+        let axum = Server::floor(server::Base::Axum, answer)?;
+        let floor = Server::floor(server::Base::Own, answer)?;
         let asked = |name: String, server, service| {
             let target = target(server, service)?;
             anyhow::Ok(Asked {
@@ -180,7 +180,7 @@ impl Http {
 }
 
 /// The constant beside axum's; a service without the log beside the constant; with it beside that, itself without, and
-/// axum.
+/// axum; and the flights' beside itself with native transforms, where their tax is known.
 fn print(lines: &Lines, all: &[Asked<'_>], figures: &[Vec<Figures>], how: &str) {
     let services = (2..all.len()).step_by(2);
     let pairs = services.flat_map(|at| [(at, 1), (at + 1, 1), (at + 1, at), (at + 1, 0)]);
@@ -194,6 +194,17 @@ fn print(lines: &Lines, all: &[Asked<'_>], figures: &[Vec<Figures>], how: &str) 
             let what = format!("{}, {how}{what}", all[own].name);
             lines.line(&what, &costs(own), &all[floor].name, &costs(floor));
         }
+    }
+    let flights = all[2].name.starts_with("flight-delay,");
+    if let Some(tax) = lines.tax.get().filter(|_| flights) {
+        let own: Vec<Cost> = figures[2].iter().map(|one| one.request).collect();
+        let native = own.iter().map(|cost| Cost {
+            cpu: cost.cpu - tax,
+            wall: f64::NAN,
+        });
+        let native: Vec<Cost> = native.collect();
+        let what = format!("{}, {how}", all[2].name);
+        lines.line(&what, &own, "the same, native (computed)", &native);
     }
 }
 

@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 use client::{Pace, Plan, Target};
 use process::Process;
-use server::Floor;
+use server::Base;
 use tally::Report;
 
 #[global_allocator]
@@ -118,8 +118,8 @@ fn run() -> Result<()> {
         Command::Cold(cold) => cold.run(),
         Command::Floor(floor) => floor.run(),
         Command::FloorServer { bytes, axum } => {
-            let floor = if axum { Floor::Axum } else { Floor::Own };
-            server::serve_floor(floor, bytes)
+            let base = if axum { Base::Axum } else { Base::Own };
+            server::serve_floor(base, bytes)
         }
     }
 }

@@ -98,7 +98,7 @@ fn demo(program: &Path, dir: &Path) -> Result<PathBuf> {
 
 /// What a server stands on that answers with a constant.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Floor {
+pub enum Base {
     /// Tidemill's own connections, limits and access, with one route that does nothing.
     Own,
     /// Axum as its documentation has it.
@@ -114,10 +114,10 @@ pub struct Server {
 
 impl Server {
     /// A server that reads what it is sent and answers with so many bytes.
-    pub fn floor(floor: Floor, bytes: usize) -> Result<Server> {
+    pub fn floor(base: Base, bytes: usize) -> Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["floor-server", &bytes.to_string()]);
-        if floor == Floor::Axum {
+        if base == Base::Axum {
             command.arg("--axum");
         }
         Server::of(command, None)
@@ -171,7 +171,7 @@ pub fn floor_router(bytes: usize) -> Router {
 }
 
 /// What [`Server::floor`] runs.
-pub fn serve_floor(floor: Floor, bytes: usize) -> Result<()> {
+pub fn serve_floor(base: Base, bytes: usize) -> Result<()> {
     let routes = floor_router(bytes);
     let data = tempfile::tempdir()?;
     let mut config = Config {
@@ -183,12 +183,12 @@ pub fn serve_floor(floor: Floor, bytes: usize) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("listening on http://{}", listener.local_addr()?);
-        match floor {
-            Floor::Own => {
+        match base {
+            Base::Own => {
                 let never = std::future::pending();
                 tidemill::http::serve_routes(app, routes, listener, never).await?;
             }
-            Floor::Axum => {
+            Base::Axum => {
                 let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
                     let _ = stream.set_nodelay(true);
                 });

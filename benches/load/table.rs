@@ -8,6 +8,8 @@ mod store;
 mod tax;
 mod wasm;
 
+use std::cell::Cell;
+
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
@@ -48,8 +50,8 @@ enum Part {
     Requests,
     /// What stands before a request: tokens and rules against SHA-256; canaries and shadows against decoding.
     Gate,
-    /// Scores over HTTP, with and without the feature log, against a server that reads them and answers a constant: what
-    /// `load floor` prints.
+    /// Scores over HTTP, with and without the feature log, against the same server with a constant to answer, and that
+    /// against axum alone: what `load floor` prints.
     Http,
 }
 
@@ -89,11 +91,16 @@ impl Table {
 /// How lines are measured and printed.
 pub struct Lines {
     pub rounds: usize,
+    /// ns of CPU that a flight's score would save were its transforms native, once that has been measured.
+    pub tax: Cell<Option<f64>>,
 }
 
 impl Lines {
     pub fn new(rounds: usize) -> Lines {
-        Lines { rounds }
+        Lines {
+            rounds,
+            tax: Cell::new(None),
+        }
     }
 
     pub fn head(&self) {

@@ -52,6 +52,8 @@ pub fn measure(demo: &Demo, lines: &Lines) -> Result<()> {
         "the same, native (computed)",
         &computed,
     );
+    let tax = Cost::median(wasm).cpu - Cost::median(native).cpu;
+    lines.tax.set(Some(tax));
     let what = format!("its {} calls alone", calls.len());
     lines.line(&what, wasm, "native", native);
     Ok(())
