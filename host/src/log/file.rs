@@ -22,6 +22,9 @@ use crate::clock;
 /// The ending of a file that is not closed yet. Its name begins with a dot.
 const IN_PROGRESS: &str = ".parquet.inprogress";
 
+/// About so many bytes of rows are a row group, before they are encoded.
+const ROW_GROUP: usize = 16 << 20;
+
 /// Where in the file's metadata the shape stands, as JSON.
 pub(super) const SHAPE_KEY: &str = "tidemill.shape";
 
@@ -34,6 +37,10 @@ pub(super) struct OpenFile {
     pub records: u64,
     pub rows: usize,
     schema: SchemaRef,
+    /// What is in no row group yet. The writer would keep a buffer and a dictionary a column for it, which of a hundred
+    /// services is more than all their rows.
+    waiting: Vec<RecordBatch>,
+    waiting_bytes: usize,
     writer: ArrowWriter<File>,
     in_progress: PathBuf,
     closed: PathBuf,
@@ -80,6 +87,8 @@ impl OpenFile {
             records: 0,
             rows: 0,
             schema,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
             writer,
             in_progress,
             closed: folder.join(format!("{name}.parquet")),
@@ -91,28 +100,37 @@ impl OpenFile {
         self.records += batch.records();
         let rows = batch.into_rows(&self.schema)?;
         self.rows += rows.num_rows();
-        self.writer.write(&rows)?;
+        self.waiting_bytes += rows.get_array_memory_size();
+        self.waiting.push(rows.clone());
+        if self.waiting_bytes >= ROW_GROUP {
+            self.write_out()?;
+        }
         Ok(rows)
     }
 
-    /// About how long the file would be, were it closed now.
+    /// About how long the file would be, were it closed now: at most.
     pub fn bytes(&self) -> usize {
-        self.writer.bytes_written() + self.writer.in_progress_size()
+        self.writer.bytes_written() + self.waiting_bytes
     }
 
     /// About how much memory the rows take that are in no row group yet.
-    pub fn memory(&self) -> usize {
-        self.writer.memory_size()
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
-    /// Ends the row group.
-    pub fn flush(&mut self) -> Result<(), ParquetError> {
+    /// Makes a row group of what waits.
+    pub fn write_out(&mut self) -> Result<(), ParquetError> {
+        self.waiting_bytes = 0;
+        for rows in std::mem::take(&mut self.waiting) {
+            self.writer.write(&rows)?;
+        }
         self.writer.flush()
     }
 
     /// Makes the file readable, under its own name. It is on the disk before it has that name: a crash leaves a whole
     /// file or none.
     pub fn close(mut self) -> Result<(), ParquetError> {
+        self.write_out()?;
         self.writer.finish()?;
         self.writer.inner().sync_all()?;
         fs::rename(&self.in_progress, &self.closed)?;

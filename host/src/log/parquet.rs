@@ -231,14 +231,14 @@ impl Writer {
     }
 
     /// Each service has a file of its own, and each file's rows wait in memory until they are a row group. Where all of
-    /// them together wait with more than may wait in the queue, the largest ends its row group.
+    /// them together are more than may wait in the queue, the largest ends its row group.
     fn lighten(&mut self) {
-        let memory = self.open.iter().map(OpenFile::memory).sum::<usize>();
-        let largest = (0..self.open.len()).max_by_key(|&at| self.open[at].memory());
-        let Some(at) = largest.filter(|_| memory > self.settings.queue_bytes) else {
+        let all = self.open.iter().map(OpenFile::waiting_bytes).sum::<usize>();
+        let largest = (0..self.open.len()).max_by_key(|&at| self.open[at].waiting_bytes());
+        let Some(at) = largest.filter(|_| all > self.settings.queue_bytes) else {
             return;
         };
-        if let Err(error) = self.open[at].flush() {
+        if let Err(error) = self.open[at].write_out() {
             let file = self.open.swap_remove(at);
             self.shared.complain(file.records, &error);
         }
