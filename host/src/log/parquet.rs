@@ -29,7 +29,8 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How many bytes of records may wait to be written; more are dropped.
+    /// How many bytes of records may wait to be written; more are dropped. So many more may wait for a row group, in all
+    /// files together.
     pub queue_bytes: usize,
     /// A file that holds so many rows is finished, and a new one begun.
     pub file_rows: usize,
