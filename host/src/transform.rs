@@ -181,6 +181,14 @@ impl Transform {
         drop(self.0.warm.take());
     }
 
+    /// Instances that lie idle, on all threads; and lets them go.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> usize {
+        let idle = self.0.warm.len();
+        self.0.engine.pool.evict(usize::MAX);
+        idle
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.engine.limits
     }

@@ -1,4 +1,4 @@
-//! What the first request on a thread would find undone, done before anybody asks: it takes as long as thirty others.
+//! What the first request on a thread would find undone, done before anybody asks.
 
 use std::collections::HashSet;
 
@@ -38,5 +38,59 @@ impl App {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::service::Definition;
+    use crate::transform::guests::{Guest, field};
+
+    const SERVICE: &str = "name = \"echoed\"\nfeatures = [\"echo.y\"]\n[request]\nx = \"f64\"\n\
+                           [[transform]]\nuse = \"echo@1\"\n";
+
+    #[test]
+    fn each_thread_has_its_instances_before_anybody_asks() {
+        let data = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: data.path().to_owned(),
+            ..Config::default()
+        };
+        let app = App::open(config).unwrap();
+        let guest = Guest {
+            inputs: vec![field("x", "f64", false)],
+            outputs: vec![field("y", "f64", false)],
+            ..Guest::default()
+        };
+        app.registry.register_transform(&guest.module()).unwrap();
+        let definition = Definition::from_toml(SERVICE).unwrap();
+        app.registry.register_service(definition).unwrap();
+        let service = app
+            .registry
+            .catalog()
+            .service_by_id("echoed")
+            .unwrap()
+            .clone();
+        let StepKind::Transform(transform) = &service.plan.steps[0].kind else {
+            panic!("it is the only step");
+        };
+        let warmed_by = |threads: usize| {
+            transform.idle();
+            let all = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        app.warm(threads);
+                        all.wait();
+                    });
+                }
+            });
+            transform.idle()
+        };
+        assert_eq!(warmed_by(2), 2);
+        // So many threads that there is no room for the instances of all.
+        assert_eq!(warmed_by(usize::MAX), 0);
     }
 }
