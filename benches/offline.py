@@ -1,8 +1,8 @@
 """`tidemill apply` against pandas and polars: the year's flights through four transforms, from Parquet to Parquet.
 
-    python3 -m venv /tmp/offline && /tmp/offline/bin/pip install pandas pyarrow polars
+    python3 -m venv venv && venv/bin/pip install pandas pyarrow polars
     cargo build --release
-    /tmp/offline/bin/python benches/offline.py --data DIR [--rounds 7]
+    venv/bin/python benches/offline.py --data DIR [--rounds 7]
 
 DIR holds flights.parquet, airports.parquet and weather.parquet of nycflights13 (336,776 flights of 2013). They are joined
 once into target/offline/flights.parquet, a row a flight: what the transforms read. Then each contender reads the columns it

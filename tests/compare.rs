@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::rollout::{ask, bad, count, good, set, settled, start, version};
+use super::support::Server;
 
 pub fn compared(log: &Path, more: &[&str]) -> Value {
     let log = log.to_str().expect("a path");
@@ -12,6 +13,13 @@ pub fn compared(log: &Path, more: &[&str]) -> Value {
         "service", "compare", "shop", "--from", "1", "--to", "2", "--log", log, "--json",
     ];
     serde_json::from_str(&good(&[&args[..], more].concat())).expect("JSON")
+}
+
+/// The two versions in words, from the server's own folder.
+fn told(server: &Server) -> String {
+    let dir = server.data().to_str().expect("a path");
+    let what = ["service", "compare", "shop", "--from", "1", "--to", "2"];
+    good(&[&what[..], &["--data-dir", dir]].concat())
 }
 
 /// Copies all files of the log into one folder.
@@ -131,18 +139,7 @@ fn a_shadow_is_logged_and_compared() {
     copied(&log, elsewhere.path());
     assert_eq!(compared(elsewhere.path(), &["--threshold", "15"]), found);
 
-    let dir = server.data().to_str().expect("a path");
-    let told = good(&[
-        "service",
-        "compare",
-        "shop",
-        "--from",
-        "1",
-        "--to",
-        "2",
-        "--data-dir",
-        dir,
-    ]);
+    let told = told(&server);
     for line in [
         "shop@1 → shop@2",
         "30 pairs: rows of requests that both have",
@@ -156,6 +153,7 @@ fn a_shadow_is_logged_and_compared() {
     }
     assert!(!told.contains("steady.y"), "{told}");
 
+    let dir = server.data().to_str().expect("a path");
     let compare = |more: &[&str]| {
         let args = ["service", "compare", "shop", "--data-dir", dir];
         bad(&[&args[..], more].concat())
@@ -246,18 +244,7 @@ fn populations_are_compared_where_there_are_no_pairs() {
         found["score"]["threshold"],
         json!({ "threshold": 21.25, "above_from": 0.0, "above_to": 1.0, "flipped": null })
     );
-    let dir = server.data().to_str().expect("a path");
-    let told = good(&[
-        "service",
-        "compare",
-        "shop",
-        "--from",
-        "1",
-        "--to",
-        "2",
-        "--data-dir",
-        dir,
-    ]);
+    let told = told(&server);
     assert!(
         told.contains("no request has rows of both: two populations"),
         "{told}"

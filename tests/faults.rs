@@ -27,6 +27,19 @@ fn made(answer: (u16, Value)) {
     assert!(matches!(answer.0, 200 | 201), "{answer:?}");
 }
 
+/// The guest `good`, and the service `next` that runs it.
+fn with_next(url: &str) {
+    made(post(
+        url,
+        "/v1/transforms",
+        "application/wasm",
+        &guest("good"),
+    ));
+    let toml = service("next", "good");
+    let toml = toml.as_bytes();
+    made(post(url, "/v1/services", "application/toml", toml));
+}
+
 /// The features of a service for x = 41, and the status.
 fn ask(url: &str, service: &str) -> (u16, Value) {
     let path = format!("/v1/services/{service}/features");
@@ -102,19 +115,7 @@ fn a_spoilt_artifact_is_named_hides_nothing_and_may_come_back() {
 fn a_spoilt_compiled_file_is_compiled_again() {
     let data = folder();
     let (server, url) = serve(data.path());
-    made(post(
-        &url,
-        "/v1/transforms",
-        "application/wasm",
-        &guest("good"),
-    ));
-    let toml = service("next", "good");
-    made(post(
-        &url,
-        "/v1/services",
-        "application/toml",
-        toml.as_bytes(),
-    ));
+    with_next(&url);
     stop(server);
     let folder = data.path().join("compiled");
     let compiled = || {
@@ -272,19 +273,7 @@ fn try_serve(data: &Path) -> Result<(Process, String), String> {
 fn a_full_disk_costs_writes_and_nothing_else() {
     let data = folder();
     let (server, url) = serve(data.path());
-    made(post(
-        &url,
-        "/v1/transforms",
-        "application/wasm",
-        &guest("good"),
-    ));
-    let toml = service("next", "good");
-    made(post(
-        &url,
-        "/v1/services",
-        "application/toml",
-        toml.as_bytes(),
-    ));
+    with_next(&url);
     made(post(&url, "/v1/views", "application/toml", VIEW.as_bytes()));
     stop(server);
     let size = fs::metadata(data.path().join("store/db"))
@@ -359,19 +348,7 @@ fn a_full_disk_costs_writes_and_nothing_else() {
 fn sigterm_waits_for_what_is_in_flight() {
     let data = folder();
     let (mut server, url) = serve(data.path());
-    made(post(
-        &url,
-        "/v1/transforms",
-        "application/wasm",
-        &guest("good"),
-    ));
-    let toml = service("next", "good");
-    made(post(
-        &url,
-        "/v1/services",
-        "application/toml",
-        toml.as_bytes(),
-    ));
+    with_next(&url);
     let (first, second) = ("{\"inputs\":", "{\"x\":41}}");
     let mut raw = Raw::open(&url);
     raw.send(format!(

@@ -249,13 +249,13 @@ fn a_client_that_does_not_read_is_not_read_from() {
     });
     // Until it stands still. Where a busy machine makes it seem so too early, less has been written, not more.
     let (mut seen, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_secs(1) && seen < pieces * length {
-        std::thread::sleep(Duration::from_millis(10));
+    until("it stands still", || {
         let now = written.load(Ordering::SeqCst);
         if now != seen {
             (seen, since) = (now, Instant::now());
         }
-    }
+        (since.elapsed() >= Duration::from_secs(1) || seen == pieces * length).then_some(())
+    });
     // The buffers of two sockets, each way, of some megabytes at most; and what the server holds, which is a chunk.
     assert!(seen < 30_000_000, "{seen} bytes were taken from it");
     let mut rows = 0;

@@ -170,6 +170,7 @@ fn open_checked(dir: &Path) -> Result<(sled::Db, Option<String>)> {
         ))
     })?;
     let patience = Instant::now() + Duration::from_secs(3);
+    let mut trouble = None;
     loop {
         let alone = match seal::alone(dir) {
             Ok(alone) => Some(alone),
@@ -179,9 +180,10 @@ fn open_checked(dir: &Path) -> Result<(sled::Db, Option<String>)> {
             }
             Err(error) => return Err(refused(&error, "")),
         };
-        let trouble = seal::broken(dir).map_err(|error| refused(&error, ""))?;
-        if let Some(trouble) = &trouble {
-            tracing::error!("{trouble}");
+        // It is found once, for the seal is taken away.
+        if let Some(found) = seal::broken(dir).map_err(|error| refused(&error, ""))? {
+            tracing::error!("{found}");
+            trouble = Some(found);
         }
         drop(alone);
         // What it finds damaged it says by a panic, at times.

@@ -34,7 +34,8 @@ pub use outcome::{Defaulted, Outcome, Refusal, Scored};
 /// When a request came.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
-    /// By the calendar, µs, and not before any row that had come by then: what the age of rows is measured against where the request has no event time.
+    /// By the calendar, µs, and not before any row that had come by then: what the age of rows is measured against where the
+    /// request has no event time.
     pub at: i64,
     /// By the clock that the deadline runs on.
     pub instant: Instant,

@@ -5,9 +5,9 @@ Starts the program on a free port with the card service of demo/cards, and lets 
 operation: what the document allows, and what it does not. Ends with the status of schemathesis; what the server said is in
 target/openapi-server.log.
 
-    python -m venv /tmp/venv && /tmp/venv/bin/pip install openapi-spec-validator schemathesis
+    python -m venv venv && venv/bin/pip install openapi-spec-validator schemathesis
     cargo build -p tidemill && cargo test -p tidemill --test end_to_end cards::      # builds the transform
-    /tmp/venv/bin/python tests/oracle/openapi.py [options of `schemathesis run`]
+    venv/bin/python tests/oracle/openapi.py [options of `schemathesis run`]
 """
 
 from __future__ import annotations

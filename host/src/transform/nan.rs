@@ -15,8 +15,9 @@ use wasmparser::{
     FunctionSectionReader, Operator, TypeSectionReader, Validator, WasmFeatures,
 };
 
-/// Goes into the name of what is compiled: another version makes other code of the same component.
-pub(super) const VERSION: u32 = 1;
+/// Goes into the name of what is compiled: another version makes other code of the same component, or takes other
+/// components. The second is the first to look whether they are valid.
+pub(super) const VERSION: u32 = 2;
 
 type Result<T> = std::result::Result<T, BinaryReaderError>;
 
